@@ -25,7 +25,7 @@ class RunStarted:
     run_id: str
     pid: int
     process_start: float
-    """Start time of that process in clock ticks since boot: with `boot_id`, proves a pid is still the same process."""
+    """Its start time in clock ticks since boot: with `boot_id`, proves a pid is still that process."""
     boot_id: str
     resumed: bool = False
     undo: bool = False

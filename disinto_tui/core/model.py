@@ -44,7 +44,7 @@ class Monitoring:
 
 @dataclass(frozen=True, slots=True)
 class LocalAgent:
-    """`[agents.<name>]` with both `base_url` and `model`: one more agents service on another model endpoint."""
+    """`[agents.<name>]` with `base_url` and `model`: one more agents service on another endpoint."""
 
     name: str
     base_url: str
@@ -58,9 +58,8 @@ class LocalAgent:
     @property
     def service(self) -> str:
         """The compose service: `agents-` and the name, lower-cased, others than [a-z0-9] as a dash."""
-        return "agents-" + "".join(
-            c if c in "abcdefghijklmnopqrstuvwxyz0123456789" else "-" for c in self.name.lower()
-        )
+        plain = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+        return "agents-" + "".join(c if c in plain else "-" for c in self.name.lower())
 
     @property
     def variable_suffix(self) -> str:
@@ -104,7 +103,8 @@ class Factory:
     """The version to start with (`v0.3.0`); empty is the newest release in the registry."""
     forge: ForgeKind = "bundled"
     project: str = "disinto"
-    """The compose project name: the prefix of every volume and network, so never change it on a live instance."""
+    """The compose project name: the prefix of every volume and network, so it never changes on a live
+    instance."""
     bind: str = ""
     """The host address ports are published on; empty is every address."""
     ports: Ports = field(default_factory=Ports)

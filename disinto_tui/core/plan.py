@@ -112,7 +112,7 @@ def _items(data: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
 
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
     """Rebuild a plan from `plan_to_json`. Raises TypeError or KeyError when a part is missing."""
-    plain = {
+    plain: dict[str, Any] = {
         key: tuple(data[key]) if isinstance(data[key], list) else data[key]
         for key in Plan.__dataclass_fields__
         if key in data and key not in ("steps", "files", "services", "pulls")
