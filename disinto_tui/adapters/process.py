@@ -1,0 +1,296 @@
+"""The one place that starts a child process.
+
+Commands are data: pure functions elsewhere build them, this module executes them. A command says whether
+it writes (changes the world) or only reads; a dry run executes the reads and prints the writes. Children
+get argv lists, never shell strings; a scrubbed environment; their own session, so that a Ctrl-C in the
+terminal does not reach them; and secrets only on standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from disinto_tui.core.errors import Failed, Unavailable
+
+LineSink = Callable[[str, Sequence[str]], None]
+"""Called with the stream ("out" or "err") and a batch of complete lines, in the order they were read."""
+
+_KEPT = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "SSH_AUTH_SOCK",
+        "SSH_AGENT_PID",
+        "NO_COLOR",
+        "DOCKER_HOST",
+        "DOCKER_CONTEXT",
+        "DOCKER_CONFIG",
+        "DOCKER_CERT_PATH",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_TLS",
+        "DOCKER_API_VERSION",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "all_proxy",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "XDG_RUNTIME_DIR",
+        "XDG_CONFIG_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
+    ]
+)
+_CHUNK = 1 << 16
+_STOP_GRACE = 5.0
+"""Seconds between TERM and KILL for a cancelled child. A cancelled pull or build ends within 1.5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute. `env` is the whole environment (None: `child_environment()`); `stdin` is given once
+    and closed (None: /dev/null) and never shown; `timeout` is in seconds."""
+
+    argv: tuple[str, ...]
+    writes: bool
+    cwd: str | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    stdin: bytes | None = field(default=None, repr=False)
+    timeout: float | None = None
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended. `stdout` and `stderr` hold what was printed when no sink took the lines."""
+
+    command: Command
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Exit code 0. Any other is a failure: Compose's numbers differ between its versions."""
+        return self.returncode == 0
+
+    def last_words(self, count: int = 8) -> list[str]:
+        """The last non-empty lines of stderr, or of stdout when there are none."""
+        lines = [line for line in (self.stderr or self.stdout).splitlines() if line.strip()]
+        return lines[-count:]
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child: a short list of what tools need to work, plus `extra`.
+
+    Everything else stays out, because a variable of the operator's shell beats `.env` in Compose, even when
+    it is empty (observed, Compose 2.26.1).
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key in _KEPT or key.startswith(("LC_", "BUILDKIT_"))
+    }
+    return {**kept, **(extra or {})}
+
+
+class _LineReader:
+    """Cuts one stream into lines and hands them on in batches, or keeps them."""
+
+    def __init__(self, name: str, sink: LineSink | None) -> None:
+        self.name = name
+        self.sink = sink
+        self.kept: list[str] = []
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if lines:
+            self._deliver([line.removesuffix(b"\r").decode(errors="replace") for line in lines])
+
+    def close(self) -> None:
+        if self._rest:
+            self._deliver([self._rest.decode(errors="replace")])
+            self._rest = b""
+
+    def _deliver(self, lines: list[str]) -> None:
+        if self.sink is None:
+            self.kept.extend(lines)
+        else:
+            self.sink(self.name, lines)
+
+
+async def run(command: Command, *, on_lines: LineSink | None = None) -> Result:
+    """Execute a command and wait for it.
+
+    With `on_lines` the lines go there as they come and the result's texts are empty. Cancelling the task
+    ends the child's whole process group, TERM first. Raises Unavailable when the program is not installed
+    or the timeout passes (the child is ended first).
+    """
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *command.argv,
+            cwd=command.cwd,
+            env=dict(command.env) if command.env is not None else child_environment(),
+            stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise missing_program(command.argv[0]) from None
+    out, err = _LineReader("out", on_lines), _LineReader("err", on_lines)
+    try:
+        await asyncio.wait_for(_communicate(child, command.stdin, out, err), command.timeout)
+    except asyncio.TimeoutError:
+        await _end(child)
+        raise Unavailable(
+            f"`{' '.join(command.argv[:3])}` did not answer.",
+            f"It was given {command.timeout:g} s and was still running.",
+            "Look whether the engine is busy (`docker info`), then try again.",
+            code="process.timeout",
+        ) from None
+    except BaseException:
+        await _end(child)
+        raise
+    return Result(command, child.returncode or 0, "\n".join(out.kept), "\n".join(err.kept))
+
+
+async def run_checked(command: Command, what: str, now: str, *, code: str = "process.failed") -> Result:
+    """`run`, and a `Failed` saying `what` with the program's last words when it exits with another code than 0."""
+    result = await run(command)
+    if not result.ok:
+        words = result.last_words()
+        why = words[-1].strip() if words else "It printed nothing."
+        raise Failed(
+            what,
+            f"`{' '.join(command.argv[:3])}` ended with {result.returncode}: {why}",
+            now,
+            code=code,
+            details=words,
+        )
+    return result
+
+
+def missing_program(name: str) -> Unavailable:
+    """The error for a program that is not on the PATH."""
+    program = Path(name).name
+    return Unavailable(
+        f"The program `{program}` is not installed.",
+        "It is not on the PATH of this user.",
+        f"Install {program}, then try again.",
+        code="process.missing",
+    )
+
+
+async def _communicate(
+    child: asyncio.subprocess.Process, stdin: bytes | None, out: _LineReader, err: _LineReader
+) -> None:
+    async def drain(stream: asyncio.StreamReader | None, reader: _LineReader) -> None:
+        while stream is not None and (chunk := await stream.read(_CHUNK)):
+            reader.feed(chunk)
+        reader.close()
+
+    async def give() -> None:
+        if child.stdin is None or stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            child.stdin.write(stdin)
+            await child.stdin.drain()
+        child.stdin.close()
+
+    await asyncio.gather(give(), drain(child.stdout, out), drain(child.stderr, err))
+    await child.wait()
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        if child.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, sig)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(child.wait()), _STOP_GRACE)
+
+
+def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str, str], cwd: str) -> int:
+    """Start a process that outlives this one and its terminal; return its pid.
+
+    It leads its own session, so no hang-up reaches it; `private` is given to it as one line of JSON on
+    standard input, so no secret is ever in its argv or environment. Its environment is this process's own
+    (it is the same program); its stderr is kept for post-mortems.
+    """
+    with stderr_to.open("ab") as err:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    if child.stdin is None:  # unreachable with stdin=PIPE; mypy cannot know
+        raise RuntimeError("no pipe to the child")
+    child.stdin.write(json.dumps(dict(private)).encode() + b"\n")
+    child.stdin.close()
+    return child.pid
+
+
+def boot_id() -> str:
+    """This boot's id; a pid recorded under another boot is dead."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> float:
+    """Start time of a live process in clock ticks since boot; 0.0 when there is none (or it is a zombie)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    fields = text.rsplit(")", 1)[1].split()
+    return 0.0 if fields[0] in "ZX" else float(fields[19])
+
+
+def is_alive(pid: int, start: float, boot: str) -> bool:
+    """Whether that very process still runs: same boot, same pid, same start time."""
+    return boot == boot_id() and pid > 0 and start > 0 and process_start(pid) == start
+
+
+def signal_process(pid: int, start: float, boot: str, sig: signal.Signals) -> bool:
+    """Send a signal to that very process; False when it is gone. Never to a reused pid."""
+    if not is_alive(pid, start, boot):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, sig)
+        return True
+    return False
+
+
+def exported(names: Iterable[str]) -> list[str]:
+    """Which of these variables this process's own environment carries, set or empty."""
+    return sorted(name for name in names if name in os.environ)
