@@ -25,42 +25,14 @@ LineSink = Callable[[str, Sequence[str]], None]
 """Called with the stream ("out" or "err") and a batch of complete lines, in the order they were read."""
 
 _KEPT = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "TERM",
-        "SSH_AUTH_SOCK",
-        "SSH_AGENT_PID",
-        "NO_COLOR",
-        "DOCKER_HOST",
-        "DOCKER_CONTEXT",
-        "DOCKER_CONFIG",
-        "DOCKER_CERT_PATH",
-        "DOCKER_TLS_VERIFY",
-        "DOCKER_TLS",
-        "DOCKER_API_VERSION",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "all_proxy",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "XDG_RUNTIME_DIR",
-        "XDG_CONFIG_HOME",
-        "XDG_CACHE_HOME",
-        "XDG_STATE_HOME",
-    ]
+    """
+    PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TERM NO_COLOR SSH_AUTH_SOCK SSH_AGENT_PID
+    DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_CERT_PATH DOCKER_TLS_VERIFY DOCKER_TLS DOCKER_API_VERSION
+    HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy
+    SSL_CERT_FILE SSL_CERT_DIR XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_CACHE_HOME XDG_STATE_HOME
+    """.split()  # noqa: SIM905
 )
+_KEPT_PREFIXES = ("LC_", "BUILDKIT_")
 _CHUNK = 1 << 16
 _STOP_GRACE = 5.0
 """Seconds between TERM and KILL for a cancelled child. A cancelled pull or build ends within 1.5 s."""
@@ -179,7 +151,7 @@ async def run(command: Command, *, on_lines: LineSink | None = None) -> Result:
 
 
 async def run_checked(command: Command, what: str, now: str, *, code: str = "process.failed") -> Result:
-    """`run`, and a `Failed` saying `what` with the program's last words when it exits with another code than 0."""
+    """`run`, and a `Failed` saying `what` with the program's last words when it does not exit with 0."""
     result = await run(command)
     if not result.ok:
         words = result.last_words()

@@ -1,0 +1,245 @@
+"""A run on disk: its plan, its events, its log. Written ahead, so a kill at any instant loses nothing.
+
+.disinto/runs/<id>/
+    plan.json       the plan, as confirmed
+    events.ndjson   one event a line; state events are fsynced before the step acts
+    log             every line every step printed, redacted, plain text
+    staged/         files to be, 0600, until they are in place
+    backup/         files as they were, 0600
+    cancel          exists when somebody asked the run to stop
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from disinto_tui.adapters.instance import Instance, read_bytes, write_private
+from disinto_tui.adapters.process import is_alive
+from disinto_tui.core.errors import BadInput
+from disinto_tui.core.events import (
+    JournalEvent,
+    Lines,
+    Progress,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    event_from_json,
+    event_to_json,
+)
+from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
+
+RunStatus = Literal["planned", "running", "interrupted", "done", "failed", "cancelled", "undone"]
+"""planned: never started. interrupted: its process died under way; finish it or undo it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """One run's directory. `id` sorts by time: `20261124-034500-init-3f9a`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id, its directory's name."""
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        """`events.ndjson`."""
+        return self.path / "events.ndjson"
+
+    @property
+    def log_path(self) -> Path:
+        """`log`, plain text."""
+        return self.path / "log"
+
+    @property
+    def staged(self) -> Path:
+        """Files to be."""
+        return self.path / "staged"
+
+    @property
+    def backup(self) -> Path:
+        """Files as they were before this run."""
+        return self.path / "backup"
+
+    def plan(self) -> Plan:
+        """The plan as it was confirmed. Raises BadInput when the directory holds none."""
+        data = read_bytes(self.path / "plan.json")
+        if data is None:
+            raise BadInput(
+                f"There is no run {self.id} here.",
+                f"{self.path.parent} holds no such directory with a plan.",
+                "List the runs with `disinto runs`.",
+                code="run.unknown",
+            )
+        return plan_from_json(json.loads(data))
+
+    def events(self) -> list[JournalEvent]:
+        """Every journal event so far; a last line cut short by a kill is left out."""
+        data = read_bytes(self.events_path) or b""
+        found: list[JournalEvent] = []
+        for line in data.split(b"\n"):
+            with contextlib.suppress(ValueError):
+                event = event_from_json(json.loads(line))
+                if not isinstance(event, Lines):
+                    found.append(event)
+        return found
+
+    def ask_cancel(self) -> None:
+        """Ask the run to stop after the step under way."""
+        (self.path / "cancel").touch()
+
+    def cancel_asked(self) -> bool:
+        """Whether somebody asked."""
+        return (self.path / "cancel").exists()
+
+    def clear_cancel(self) -> None:
+        """Forget an earlier request, when the run is begun again."""
+        (self.path / "cancel").unlink(missing_ok=True)
+
+    def drop_staged(self) -> None:
+        """Remove the staged files (they may hold secrets) once they are in place or given up."""
+        if self.staged.is_dir():
+            for file in sorted(self.staged.rglob("*"), reverse=True):
+                file.rmdir() if file.is_dir() else file.unlink()
+            self.staged.rmdir()
+
+
+def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None = None) -> RunDir:
+    """Write a confirmed plan, and the files it will put in place, to a new run directory; start nothing.
+
+    `staged` maps names relative to the instance to contents. Everything is 0600 under `.disinto/` (0700).
+    """
+    instance.ensure_private()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    run = RunDir(instance.runs / f"{stamp}-{plan.kind}-{secrets.token_hex(2)}")
+    for name, data in (staged or {}).items():
+        write_private(run.staged / name, data)
+    write_private(run.path / "plan.json", json.dumps(plan_to_json(plan), indent=1).encode())
+    return run
+
+
+def list_runs(instance: Instance) -> list[RunDir]:
+    """The runs of an instance that hold a plan, newest first."""
+    if not instance.runs.is_dir():
+        return []
+    return [
+        RunDir(path)
+        for path in sorted(instance.runs.iterdir(), reverse=True)
+        if (path / "plan.json").exists()
+    ]
+
+
+def find_run(instance: Instance, run_id: str | None) -> RunDir:
+    """The run with that id or a unique beginning of it; without one the newest. Raises BadInput."""
+    runs = list_runs(instance)
+    matching = [run for run in runs if run_id is None or run.id == run_id or run.id.startswith(run_id)]
+    if not matching or (run_id is not None and len(matching) > 1 and matching[0].id != run_id):
+        raise BadInput(
+            f"There is no run {run_id} here." if run_id else "There is no run here yet.",
+            "More than one begins like that." if len(matching) > 1 else f"{instance.runs} does not hold it.",
+            "List the runs with `disinto runs`.",
+            code="run.unknown",
+        )
+    return matching[0]
+
+
+def run_status(run: RunDir, events: Sequence[JournalEvent] | None = None) -> RunStatus:
+    """Where a run stands, from its journal and whether its process lives."""
+    events = run.events() if events is None else events
+    started: RunStarted | None = None
+    ended: RunEnded | None = None
+    for event in events:
+        if isinstance(event, RunStarted):
+            started, ended = event, None
+        elif isinstance(event, RunEnded):
+            ended = event
+    if ended is not None:
+        return ended.state
+    if started is None:
+        return "planned"
+    return "running" if is_alive(started.pid, started.process_start, started.boot_id) else "interrupted"
+
+
+def step_states(events: Sequence[JournalEvent]) -> dict[str, str]:
+    """The last known state of each step that was begun: "running" or its StepState."""
+    states: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, StepStarted):
+            states[event.step] = "running"
+        elif isinstance(event, StepEnded):
+            states[event.step] = event.state
+    return states
+
+
+def unfinished_run(instance: Instance) -> RunDir | None:
+    """The newest run when it was left half-way (killed, failed or cancelled with steps done), else None."""
+    for run in list_runs(instance):
+        events = run.events()
+        status = run_status(run, events)
+        if status == "planned":
+            continue
+        half_way = status == "interrupted" or (
+            status in ("failed", "cancelled")
+            and any(state == "done" for state in step_states(events).values())
+        )
+        return run if half_way and run.plan().on_failure == "keep" else None
+    return None
+
+
+class JournalWriter:
+    """Appends a run's events and lines. One process, one writer: the lock sees to it."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self._mend()
+        self._events = run.events_path.open("ab")
+        self._log = run.log_path.open("ab")
+        self._log_size = self._log.tell()
+        run.events_path.chmod(0o600)
+        run.log_path.chmod(0o600)
+
+    def _mend(self) -> None:
+        # A kill may have cut the last line of either file; the next one must start on a line of its own.
+        for path in (self.run.events_path, self.run.log_path):
+            with path.open("ab+") as file:
+                if file.tell() == 0:
+                    continue
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+
+    def write(self, event: JournalEvent) -> JournalEvent:
+        """Append an event, stamped with the log's size; state events are on the disk when this returns."""
+        event = replace(event, log_at=self._log_size)
+        self._log.flush()
+        self._events.write(json.dumps(event_to_json(event), separators=(",", ":")).encode() + b"\n")
+        self._events.flush()
+        if not isinstance(event, Progress):
+            os.fsync(self._events.fileno())
+        return event
+
+    def lines(self, step: str, texts: Sequence[str]) -> Lines:
+        """Append lines (already redacted) to the log."""
+        batch = Lines(step, self._log_size, tuple(texts))
+        if texts:
+            data = "".join(f"{text}\n" for text in texts).encode(errors="replace")
+            self._log.write(data)
+            self._log.flush()
+            self._log_size += len(data)
+        return batch
+
+    def close(self) -> None:
+        """Flush and close both files."""
+        self._events.close()
+        self._log.close()

@@ -1,0 +1,279 @@
+"""Executes any plan: in order, journaled, resumable, undoable, redacted.
+
+A run is the same whether it is new, resumed after a kill, or taken back: every step is first asked whether
+the world already is as it wants (`check`), and only then acts. Local state is a hint, never the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from disinto_tui.adapters.instance import Instance, lock
+from disinto_tui.adapters.journal import JournalWriter, RunDir, step_states
+from disinto_tui.adapters.process import LineSink, boot_id, process_start
+from disinto_tui.core.errors import DisintoError, ExitCode, Failed, Interrupted
+from disinto_tui.core.events import (
+    Event,
+    JournalEvent,
+    Progress,
+    RunEnded,
+    RunStarted,
+    RunState,
+    StepEnded,
+    StepStarted,
+    StepState,
+)
+from disinto_tui.core.plan import Plan, Step
+from disinto_tui.core.redact import Redactor
+from disinto_tui.core.text import neutralise
+
+Listener = Callable[[Event], None]
+
+
+class Operation(Protocol):
+    """What a step's `op` names. All three are idempotent; `params` is the step's JSON data."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """One sentence when the world already is as this step would make it, else None."""
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Do it. Returns data for the run's result. Raises DisintoError."""
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Take it back as far as it was done; one sentence saying how, None when there was nothing."""
+
+
+@dataclass
+class Context:
+    """What an operation may use: the instance, the plan, the run's directory, its voice, its secrets."""
+
+    instance: Instance
+    plan: Plan
+    run: RunDir
+    writer: JournalWriter
+    redactor: Redactor
+    secrets: Mapping[str, str]
+    listener: Listener | None = None
+    step_id: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    _progress: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def say(self, *texts: str) -> None:
+        """Add lines to the step's log, redacted and with terminal escapes neutralised."""
+        self.lines("out", texts)
+
+    def lines(self, stream: str, texts: Sequence[str]) -> None:
+        """The same as a `LineSink`: for `process.run(..., on_lines=ctx.lines)`."""
+        if texts:
+            clean = neutralise(self.redactor.redact("\n".join(texts))).split("\n")
+            self._tell(self.writer.lines(self.step_id, clean))
+
+    def progress(self, item: str, current: int, total: int, label: str = "", unit: str = "B") -> None:
+        """Say how far an item is; at most ten times a second an item, ends always."""
+        now = time.monotonic()
+        last, _ = self._progress.get(item, (0.0, -1))
+        if now - last < 0.1 and (total <= 0 or current < total):
+            return
+        self._progress[item] = (now, current)
+        self.event(
+            Progress(time.time(), self.step_id, item, current, total, self.redactor.redact(label), unit)
+        )
+
+    def event(self, event: JournalEvent) -> None:
+        """Journal an event and tell whoever listens in this process."""
+        self._tell(self.writer.write(event))
+
+    @property
+    def sink(self) -> LineSink:
+        """`lines`, typed as what `process.run` takes."""
+        return self.lines
+
+    def _tell(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)
+
+
+class _StopAsked(Exception):  # noqa: N818  # not an error: the operator's wish
+    """The operator asked to stop; the step under way was finished first."""
+
+
+async def execute(
+    run: RunDir,
+    instance: Instance,
+    operations: Mapping[str, Operation],
+    *,
+    secrets: Mapping[str, str] | None = None,
+    undo: bool = False,
+    listener: Listener | None = None,
+) -> ExitCode:
+    """Execute (or finish, or with `undo` take back) a run, under the instance's lock.
+
+    Returns the exit code its `RunEnded` carries; errors of steps are journaled, not raised. Raises
+    Refused when another process holds the instance.
+    """
+    plan = run.plan()
+    secrets = dict(secrets or {})
+    with lock(instance, f"disinto {plan.kind}", run.id):
+        before = step_states(run.events())
+        writer = JournalWriter(run)
+        ctx = Context(instance, plan, run, writer, Redactor(secrets.values()), secrets, listener)
+        run.clear_cancel()
+        pid = os.getpid()
+        ctx.event(
+            RunStarted(
+                time.time(), run.id, pid, process_start(pid), boot_id(), resumed=bool(before), undo=undo
+            )
+        )
+        try:
+            ended = await (_take_back(ctx, operations, before) if undo else _go(ctx, operations))
+        finally:
+            writer.close()
+        return ExitCode(ended.exit_code)
+
+
+async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
+    error: DisintoError | None = None
+    state: RunState = "done"
+    for step in ctx.plan.steps:
+        try:
+            if ctx.run.cancel_asked():
+                raise _StopAsked
+            await _step(ctx, step, operations[step.op])
+        except _StopAsked:
+            state, error = "cancelled", _stopped(ctx.plan, step)
+            break
+        except DisintoError as failure:
+            state, error = "failed", failure
+            break
+    if error is not None and ctx.plan.on_failure == "undo":
+        await _take_back(ctx, operations, step_states(ctx.run.events()), after=error)
+        state = "undone" if state == "failed" else state
+    if error is None or ctx.plan.on_failure == "undo":
+        ctx.run.drop_staged()
+    return _end(ctx, state, error)
+
+
+async def _step(ctx: Context, step: Step, operation: Operation) -> None:
+    ctx.step_id = step.id
+    began = time.monotonic()
+    ctx.event(StepStarted(time.time(), step.id))
+
+    def ended(state: StepState, reason: str = "") -> None:
+        ctx.event(StepEnded(time.time(), step.id, state, round(time.monotonic() - began, 3), reason))
+
+    try:
+        already = await operation.check(ctx, step.params)
+        if already is not None:
+            ended("skipped", already)
+            return
+        ctx.result.update(await _cancellable(ctx, step, operation.run(ctx, step.params)))
+    except _StopAsked:
+        ended("cancelled", "Stopped as asked.")
+        raise
+    except DisintoError as error:
+        ended("failed", f"{error.what} {error.why}")
+        raise
+    except Exception as error:
+        failure = unexpected(error)
+        ctx.say(*(f"{type(error).__name__}: {error}".splitlines() or [type(error).__name__]))
+        ended("failed", f"{failure.what} {failure.why}")
+        raise failure from error
+    ended("done")
+
+
+async def _cancellable(ctx: Context, step: Step, work: Any) -> Mapping[str, Any]:
+    """Run a step; end it early when a stop is asked for and the step may be interrupted."""
+    task: asyncio.Task[Mapping[str, Any]] = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.1)
+            if not task.done() and not step.atomic and ctx.run.cancel_asked():
+                task.cancel()
+                try:
+                    return await task
+                except asyncio.CancelledError:
+                    raise _StopAsked from None
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+
+
+async def _take_back(
+    ctx: Context,
+    operations: Mapping[str, Operation],
+    states: Mapping[str, str],
+    *,
+    after: DisintoError | None = None,
+) -> RunEnded:
+    """Undo the steps that were begun, last first. A step that cannot be undone does not stop the others."""
+    failures: list[DisintoError] = []
+    for step in reversed(ctx.plan.steps):
+        if states.get(step.id) in (None, "undone"):
+            continue
+        ctx.step_id = step.id
+        began = time.monotonic()
+        ctx.event(StepStarted(time.time(), step.id))
+        state: StepState = "undone"
+        try:
+            reason = await operations[step.op].undo(ctx, step.params) or ""
+        except DisintoError as error:
+            failures.append(error)
+            state, reason = "failed", f"{error.what} {error.why}"
+        except Exception as error:
+            failures.append(unexpected(error))
+            state, reason = "failed", f"{type(error).__name__}: {error}"
+        ctx.event(StepEnded(time.time(), step.id, state, round(time.monotonic() - began, 3), reason))
+    if after is not None:
+        return RunEnded(time.time(), "undone", int(after.exit_code))
+    ctx.run.drop_staged()
+    return _end(ctx, "failed" if failures else "undone", failures[0] if failures else None)
+
+
+def _end(ctx: Context, state: RunState, error: DisintoError | None) -> RunEnded:
+    summary = ctx.result.pop("summary", ())
+    event = RunEnded(
+        time.time(),
+        state,
+        int(error.exit_code if error else ExitCode.DONE),
+        summary=tuple(ctx.redactor.redact(str(line)) for line in summary),
+        error=None if error is None else _redacted(ctx, error.to_json()),
+        result=_redacted(ctx, {**ctx.plan.facts, **ctx.result}),
+    )
+    ctx.step_id = ""
+    ctx.event(event)
+    return event
+
+
+def _redacted(ctx: Context, value: Any) -> Any:
+    if isinstance(value, str):
+        return ctx.redactor.redact(value)
+    if isinstance(value, Mapping):
+        return {key: _redacted(ctx, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(ctx, item) for item in value]
+    return value
+
+
+def _stopped(plan: Plan, step: Step) -> Interrupted:
+    return Interrupted(
+        f"{plan.title} was stopped at the step {step.id}.",
+        "Somebody asked for it (Ctrl-C, or `x` on the run screen).",
+        "`disinto resume` goes on from what is already true, `disinto resume --undo` takes it back.",
+        code="run.cancelled",
+    )
+
+
+def unexpected(error: Exception) -> Failed:
+    """The three sentences for a fault of ours; the run's log has the rest."""
+    return Failed(
+        "Something went wrong that this tool did not foresee.",
+        f"{type(error).__name__}: {error}.",
+        "The run's log has the rest (`disinto runs --log`); `disinto resume` tries again.",
+        code="internal",
+    )
