@@ -1,0 +1,161 @@
+"""Judging health ourselves: `up --wait` calls a crash loop healthy after one second (observed).
+
+A service is good when its container runs, has not restarted since we look, and its healthcheck says healthy;
+without a healthcheck, when it has been stable for a while, which is reported as unverified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from disinto_tui.adapters.engine import Engine
+from disinto_tui.core.errors import Failed
+from disinto_tui.core.view import ServiceState
+
+POLL_SECONDS = 0.2
+SETTLE_SECONDS = 3.0
+"""How long a container without a healthcheck must be stable, to be called good (unverified)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one service: `good` True, False, or None while it is not settled."""
+
+    service: str
+    good: bool | None
+    state: ServiceState
+    words: str
+    verified: bool = True
+    container: str = ""
+
+
+def container_state(inspect: Mapping[str, Any]) -> ServiceState:
+    """The state of an inspect document, its health folded in."""
+    state = inspect.get("State") or {}
+    status = str(state.get("Status", "dead"))
+    if status == "running":
+        health = str((state.get("Health") or {}).get("Status", "none"))
+        if health in ("healthy", "starting", "unhealthy"):
+            return health  # type: ignore[return-value]  # the literal types do not follow a membership test
+        return "running"
+    known: dict[str, ServiceState] = {
+        "restarting": "restarting",
+        "exited": "exited",
+        "created": "created",
+        "paused": "paused",
+        "removing": "dead",
+        "dead": "dead",
+    }
+    return known.get(status, "dead")
+
+
+def service_of(inspect: Mapping[str, Any]) -> str:
+    """The compose service a container belongs to, from its label."""
+    labels = (inspect.get("Config") or {}).get("Labels") or {}
+    return str(labels.get("com.docker.compose.service", ""))
+
+
+def started_at(inspect: Mapping[str, Any]) -> float | None:
+    """When the container was last started, unix seconds; None when it never was."""
+    text = str((inspect.get("State") or {}).get("StartedAt", ""))
+    if not text or text.startswith("0001"):
+        return None
+    whole, _, rest = text.rstrip("Z").partition(".")
+    try:
+        moment = dt.datetime.fromisoformat(whole).replace(tzinfo=dt.timezone.utc)
+    except ValueError:
+        return None
+    return moment.timestamp() + (float(f"0.{rest}") if rest.isdigit() else 0.0)
+
+
+def judge(inspect: Mapping[str, Any], *, first_restarts: int, now: float, settle: float) -> Verdict:
+    """The verdict on one container. `first_restarts` is its restart count when the watch began."""
+    service, state = service_of(inspect), container_state(inspect)
+    container = str(inspect.get("Id", ""))
+    restarts = int(inspect.get("RestartCount", 0))
+    exit_code = (inspect.get("State") or {}).get("ExitCode", 0)
+
+    def verdict(good: bool | None, words: str, verified: bool = True) -> Verdict:
+        return Verdict(service, good, state, words, verified, container)
+
+    if restarts > first_restarts + 1 or (state == "restarting" and restarts > first_restarts):
+        return verdict(False, f"restarts in a loop ({restarts} times, last exit code {exit_code})")
+    if state in ("exited", "dead"):
+        return verdict(False, f"ended with exit code {exit_code}")
+    if state == "unhealthy":
+        return verdict(False, "its healthcheck says unhealthy")
+    if state == "healthy":
+        return verdict(True, "healthy")
+    if state == "running":
+        started = started_at(inspect)
+        if started is not None and now - started >= settle and restarts == first_restarts:
+            return verdict(True, f"running for {settle:g} s (no healthcheck, unverified)", verified=False)
+        return verdict(None, "running, no healthcheck: waiting whether it stays up")
+    return verdict(None, f"{state}")
+
+
+async def watch(
+    engine: Engine,
+    project: str,
+    services: Sequence[str],
+    *,
+    timeout: float,
+    settle: float = SETTLE_SECONDS,
+    on_change: Callable[[Verdict], None] | None = None,
+) -> list[Verdict]:
+    """Watch services until each is settled; return their verdicts in order.
+
+    `timeout` is in seconds, for all of them together; what is not settled by then is not good. A first bad
+    verdict does not end the watch of the others, so that the report is whole.
+    """
+    began = time.monotonic()
+    first: dict[str, int] = {}
+    settled: dict[str, Verdict] = {}
+    last: dict[str, str] = {}
+    while True:
+        documents = {service_of(item): item for item in await engine.containers(project)}
+        for service in services:
+            if service in settled:
+                continue
+            inspect = documents.get(service)
+            if inspect is None:
+                verdict = Verdict(service, None, "absent", "has no container yet")
+            else:
+                restarts = first.setdefault(str(inspect["Id"]), int(inspect.get("RestartCount", 0)))
+                verdict = judge(inspect, first_restarts=restarts, now=time.time(), settle=settle)
+            if verdict.words != last.get(service) and on_change is not None:
+                on_change(verdict)
+            last[service] = verdict.words
+            if verdict.good is not None:
+                settled[service] = verdict
+        waited = time.monotonic() - began
+        open_services = [service for service in services if service not in settled]
+        if not open_services:
+            return [settled[service] for service in services]
+        if waited >= timeout:
+            for service in open_services:
+                settled[service] = Verdict(
+                    service,
+                    False,
+                    "starting",
+                    f"not settled after {timeout:g} s: {last.get(service, 'unknown')}",
+                )
+            return [settled[service] for service in services]
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def unhealthy(engine: Engine, project: str, bad: Verdict) -> Failed:
+    """The error for a service that did not come up, with the last lines of its container."""
+    lines = await engine.tail(bad.container, 12) if bad.container else []
+    return Failed(
+        f"{bad.service} did not come up.",
+        f"It {bad.words}." if bad.state != "starting" else f"It is {bad.words}.",
+        f"Read its log (`disinto logs {bad.service}`), mend the cause, then `disinto resume`.",
+        code="service.unhealthy",
+        details=[f"{bad.service}: {line}" for line in lines],
+    )
