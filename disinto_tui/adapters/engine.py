@@ -229,6 +229,10 @@ class Engine:
         """Give a local image one more name."""
         await self.call(lambda client: client.tag(image, repository, tag))
 
+    async def remove_container(self, container_id: str) -> None:
+        """Remove one stopped container; its volumes stay."""
+        await self.call(lambda client: client.remove_container(container_id))
+
     async def tail(self, container_id: str, lines: int = 20) -> list[str]:
         """The last lines a container printed, stdout and stderr together; [] when it is gone."""
         data = await self._or_none(lambda client: client.logs(container_id, tail=lines))

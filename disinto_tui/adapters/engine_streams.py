@@ -29,12 +29,12 @@ class Stream(Generic[T]):
     (observed). SDK errors surface as DisintoError from the iteration.
     """
 
-    def __init__(
-        self, engine: Engine, open_stream: Callable[[Any], Iterable[T]], *, linger: float = 0.02
-    ) -> None:
+    linger = 0.02
+    """Seconds between two batches, so that a flood comes in few, large ones."""
+
+    def __init__(self, engine: Engine, open_stream: Callable[[Any], Iterable[T]]) -> None:
         self._engine = engine
         self._open = open_stream
-        self._linger = linger
         self._items: list[T] = []
         self._mutex = threading.Lock()
         self._wake: asyncio.Event = asyncio.Event()

@@ -1,0 +1,73 @@
+"""Start a run as a process of its own, so that no closed terminal, lost SSH or killed TUI touches it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from disinto_tui.adapters.instance import PRIVATE, Instance, lock
+from disinto_tui.adapters.journal import RunDir
+from disinto_tui.adapters.process import spawn_detached
+from disinto_tui.core.errors import DisintoError, ExitCode, Failed
+
+
+def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
+    """Start the process that executes (finishes, or takes back) a run; return its pid.
+
+    `secrets` reach it by standard input. Raises Refused when another process holds the instance.
+    """
+    instance = instance_of(run)
+    with lock(instance, f"disinto {run.plan().kind}", run.id):
+        pass  # a busy instance is said here, in the operator's terminal, not in a process nobody watches
+    argv = [sys.executable, "-m", "disinto_tui.runs.process", str(run.path)]
+    if undo:
+        argv.append("--undo")
+    return spawn_detached(argv, stderr_to=run.path / "stderr", private=secrets or {}, cwd=str(instance.path))
+
+
+def instance_of(run: RunDir) -> Instance:
+    """The instance a run belongs to: runs live in `<instance>/.disinto/runs/<id>`."""
+    private = run.path.parent.parent
+    if private.name != PRIVATE:
+        raise ValueError(f"not a run of an instance: {run.path}")
+    return Instance.at(private.parent)
+
+
+def died(run: RunDir) -> Failed:
+    """The error for a run whose process ended without a word; its stderr tells."""
+    try:
+        words = (run.path / "stderr").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        words = []
+    return Failed(
+        "The run's process ended before it was done.",
+        f"Its last words: {words[-1]}." if words else "It was killed, or the host went down.",
+        "`disinto resume` finishes it, `disinto resume --undo` takes it back.",
+        code="run.died",
+        details=words[-8:],
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """The run's own process: `python -m disinto_tui.runs.process RUN_DIR [--undo]`, secrets on stdin."""
+    import asyncio
+
+    from disinto_tui.runs.operations import OPERATIONS
+    from disinto_tui.runs.runner import execute
+
+    run = RunDir(Path(arguments[0]))
+    line = sys.stdin.readline()
+    secrets = json.loads(line) if line.strip() else {}
+    try:
+        return int(
+            asyncio.run(
+                execute(run, instance_of(run), OPERATIONS, secrets=secrets, undo="--undo" in arguments[1:])
+            )
+        )
+    except DisintoError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # kept in the run's stderr file, for `died`
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)

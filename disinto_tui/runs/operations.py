@@ -1,0 +1,20 @@
+"""Every operation a plan's step may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
+from disinto_tui.runs.ops_stack import CheckCompose, Down, PullImages, RegistryLogin, Up, WaitHealthy
+from disinto_tui.runs.runner import Operation
+
+OPERATIONS: Mapping[str, Operation] = {
+    "directories": MakeDirectories(),
+    "files": PutFiles(),
+    "compose-config": CheckCompose(),
+    "registry-login": RegistryLogin(),
+    "pull": PullImages(),
+    "up": Up(),
+    "healthy": WaitHealthy(),
+    "down": Down(),
+}

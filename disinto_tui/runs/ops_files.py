@@ -1,0 +1,139 @@
+"""Operations on the instance's own files: directories made, staged files put in place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file
+from disinto_tui.core.errors import Failed, Refused
+from disinto_tui.runs.runner import Context
+
+
+def digest(data: bytes | None) -> str:
+    """The hash a plan records for a file's content; "" for a file that is not there."""
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+class MakeDirectories:
+    """`directories`: [{"path", "mode"}] relative to the instance; what is missing is made."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Already there."""
+        wanted = [ctx.instance.path / item["path"] for item in params["directories"]]
+        return "The directories are there." if all(path.is_dir() for path in wanted) else None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make them, parents included. Raises Failed, Refused when a file is in the way."""
+        for item in params["directories"]:
+            path = ctx.instance.path / item["path"]
+            if path.exists() and not path.is_dir():
+                raise Refused(
+                    f"{path} is a file.",
+                    "A directory must stand there.",
+                    "Move it away, then `disinto resume`.",
+                    code="files.in_the_way",
+                )
+            if path.is_dir():
+                continue
+            try:
+                path.mkdir(parents=True)
+                path.chmod(int(item["mode"], 8))
+            except OSError as error:
+                raise disk_error(path, error) from None
+            owner = item.get("owner")
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    _chown(path, int(owner))
+            ctx.say(f"made {item['path']}/")
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Remove those the plan was to make, as far as they are empty."""
+        kept: list[str] = []
+        for item in reversed(list(params["directories"])):
+            path = ctx.instance.path / item["path"]
+            if path.is_dir():
+                try:
+                    path.rmdir()
+                except OSError:
+                    kept.append(item["path"])
+        return f"Kept, because something is in it: {', '.join(sorted(kept))}." if kept else None
+
+
+def _chown(path: Path, owner: int) -> None:
+    import os
+
+    os.chown(path, owner, owner)
+
+
+class PutFiles:
+    """`files`: [{"path", "mode", "before", "after"}]: staged contents put in place, each atomically.
+
+    `before` and `after` are content hashes: a file that is neither has been changed since the plan was made,
+    and is not touched. The order is the plan's: the compose file goes last, so it never names what is not there.
+    """
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Already in place."""
+        here = [digest(read_bytes(ctx.instance.path / item["path"])) for item in params["files"]]
+        wanted = [item["after"] for item in params["files"]]
+        return "The files are in place." if here == wanted else None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put each in place, backing up what stood there. Raises Failed, Refused."""
+        for item in params["files"]:
+            path = ctx.instance.path / item["path"]
+            now = digest(read_bytes(path))
+            if now == item["after"]:
+                continue
+            if now != item["before"]:
+                raise _changed(item["path"])
+            data = read_bytes(ctx.run.staged / item["path"])
+            if data is None or digest(data) != item["after"]:
+                raise Failed(
+                    f"The new {item['path']} is gone.",
+                    "The run's staged file is missing or damaged.",
+                    "`disinto resume --undo` takes the run back; then start it again.",
+                    code="files.staged",
+                )
+            replace_file(path, data, mode=int(item["mode"], 8), backup=ctx.run.backup / item["path"])
+            ctx.say(f"wrote {item['path']}")
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Put back what stood there, or remove what was new. Refuses files edited since."""
+        restored = 0
+        for item in reversed(list(params["files"])):
+            path = ctx.instance.path / item["path"]
+            now = digest(read_bytes(path))
+            if now == item["before"]:
+                continue
+            if now != item["after"]:
+                raise _changed(item["path"])
+            old = read_bytes(ctx.run.backup / item["path"])
+            if item["before"] and old is None:
+                raise Failed(
+                    f"The backup of {item['path']} is gone.",
+                    "It should be in the run's directory.",
+                    "Restore the file from your own backup.",
+                    code="files.backup",
+                )
+            if old is None:
+                path.unlink(missing_ok=True)
+            else:
+                replace_file(path, old)
+            restored += 1
+        return f"{restored} file{'s' if restored != 1 else ''} as before." if restored else None
+
+
+def _changed(path: str) -> Refused:
+    return Refused(
+        f"{path} was changed by somebody else since the plan was made.",
+        "Writing it now would lose that change.",
+        "Look at it, then make a new plan by giving the command again.",
+        code="files.changed",
+    )
