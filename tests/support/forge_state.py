@@ -1,0 +1,231 @@
+"""What the forge double remembers: users, tokens, repositories. In memory and deterministic.
+
+Ids, dates and hashes come from counters and names, never from the clock or a random source, so that
+two runs of a test see the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+ADMIN_TOKEN = "a" * 39 + "1"  # nosec: a made-up token of a made-up forge
+USER_TOKEN = "b" * 39 + "2"
+ADMIN_PASSWORD = "admin-password"
+USER_PASSWORD = "user-password"
+CREATED = "2026-04-01T00:00:00Z"
+
+Json = dict[str, Any]
+
+
+def sha(*parts: object) -> str:
+    """A commit- or token-like 40 digits, always the same for the same parts."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]
+
+
+@dataclass
+class Token:
+    id: int
+    name: str
+    value: str
+    scopes: list[str]
+
+    def to_json(self) -> Json:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "scopes": self.scopes,
+            "token_last_eight": self.value[-8:],
+            "sha1": "",
+        }
+
+
+@dataclass
+class User:
+    id: int
+    login: str
+    email: str
+    password: str
+    is_admin: bool = False
+    tokens: list[Token] = field(default_factory=list)
+
+    def to_json(self, *, to_admin: bool = False) -> Json:
+        # A forge tells only admins (and the user) who is an admin.
+        return {
+            "id": self.id,
+            "login": self.login,
+            "login_name": "",
+            "full_name": "",
+            "email": self.email,
+            "avatar_url": "",
+            "is_admin": self.is_admin if to_admin else False,
+            "created": CREATED,
+            "username": self.login,
+        }
+
+
+@dataclass
+class Tag:
+    name: str
+    message: str
+    commit: str
+    id: str
+    released: bool = False
+
+
+@dataclass
+class Review:
+    id: int
+    user: str
+    state: str
+    body: str
+    commit: str
+
+
+@dataclass
+class Pull:
+    number: int
+    title: str
+    body: str
+    head: str
+    base: str
+    user: str
+    head_sha: str
+    state: str = "open"
+    merged: bool = False
+    merged_by: str | None = None
+    merge_sha: str | None = None
+    mergeable: bool = True
+    scheduled: bool = False
+    labels: list[int] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
+
+
+@dataclass
+class Repo:
+    id: int
+    owner: str
+    name: str
+    private: bool
+    default_branch: str
+    description: str = ""
+    # branch -> commit ids, the newest last
+    branches: dict[str, list[str]] = field(default_factory=dict)
+    # branch -> path -> bytes
+    trees: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict)
+    protections: dict[str, Json] = field(default_factory=dict)
+    pulls: dict[int, Pull] = field(default_factory=dict)
+    collaborators: dict[str, str] = field(default_factory=dict)
+    labels: list[Json] = field(default_factory=list)
+    issue_labels: dict[int, list[int]] = field(default_factory=dict)
+    statuses: dict[str, list[Json]] = field(default_factory=dict)
+    next_number: int = 1
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    def commit(self, branch: str, why: str) -> str:
+        """A new commit on top of `branch`."""
+        history = self.branches.setdefault(branch, [])
+        identity = sha(self.full_name, branch, len(history), history[-1:], why)
+        history.append(identity)
+        return identity
+
+    def write(self, branch: str, path: str, content: bytes | None, why: str) -> str:
+        """Write (or, with None, delete) a file in a commit of its own."""
+        tree = self.trees.setdefault(branch, {})
+        if content is None:
+            tree.pop(path, None)
+        else:
+            tree[path] = content
+        return self.commit(branch, why)
+
+    def fork_branch(self, new: str, old: str) -> None:
+        self.branches[new] = list(self.branches[old])
+        self.trees[new] = dict(self.trees.get(old, {}))
+
+    def resolve(self, ref: str) -> str | None:
+        """The commit that a branch, a tag or a commit id (or its beginning) names."""
+        ref = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        if ref in self.branches:
+            return self.branches[ref][-1] if self.branches[ref] else None
+        if ref in self.tags:
+            return self.tags[ref].commit
+        for history in self.branches.values():
+            for known in history:
+                if len(ref) >= 7 and known.startswith(ref):
+                    return known
+        return None
+
+    def tree_at(self, ref: str) -> dict[str, bytes] | None:
+        """The files of a branch, or of a tag or commit by way of a branch that holds it."""
+        if ref in self.trees:
+            return self.trees[ref]
+        commit = self.resolve(ref)
+        for branch, history in self.branches.items():
+            if commit in history:
+                return self.trees.get(branch, {})
+        return None
+
+
+@dataclass
+class ForgeState:
+    """One forge. `require_signin` is REQUIRE_SIGNIN_VIEW: nothing at all for the anonymous."""
+
+    require_signin: bool = False
+    version: str = "11.0.0+gitea-1.22.0"
+    users: dict[str, User] = field(default_factory=dict)
+    orgs: dict[str, Json] = field(default_factory=dict)
+    repos: dict[str, Repo] = field(default_factory=dict)
+    packages: dict[str, list[Json]] = field(default_factory=dict)
+    # what was asked, in order: (method, path, login or "")
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    # a path (prefix) -> status to answer instead, for failure tests
+    broken: dict[str, int] = field(default_factory=dict)
+    _counter: int = 0
+
+    def next_id(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def add_user(
+        self, login: str, password: str = "password", *, admin: bool = False, token: str = ""
+    ) -> User:
+        user = User(self.next_id(), login, f"{login}@disinto.local", password, admin)
+        if token:
+            user.tokens.append(Token(self.next_id(), "given", token, ["all"]))
+        self.users[login] = user
+        return user
+
+    def add_repo(
+        self, owner: str, name: str, *, private: bool = False, branch: str = "main", init: bool = True
+    ) -> Repo:
+        repo = Repo(self.next_id(), owner, name, private, branch)
+        self.repos[repo.full_name.lower()] = repo
+        if init:
+            repo.write(branch, "README.md", f"# {name}\n".encode(), "Initial commit")
+        return repo
+
+    def repo(self, owner: str, name: str) -> Repo | None:
+        return self.repos.get(f"{owner}/{name}".lower())
+
+    def user_of_token(self, value: str) -> User | None:
+        for user in self.users.values():
+            if any(token.value == value for token in user.tokens):
+                return user
+        return None
+
+
+def default_state(*, require_signin: bool = False) -> ForgeState:
+    """An admin, an ordinary user, the factory's own repository and one project with its ops repository."""
+    state = ForgeState(require_signin=require_signin)
+    state.add_user("disinto-admin", ADMIN_PASSWORD, admin=True, token=ADMIN_TOKEN)
+    state.add_user("dev-bot", USER_PASSWORD, token=USER_TOKEN)
+    for owner, name in (("disinto-admin", "disinto"), ("acme", "shop"), ("acme", "shop-ops")):
+        if owner not in state.users:
+            state.orgs[owner] = {"id": state.next_id(), "username": owner, "visibility": "public"}
+        state.add_repo(owner, name).collaborators["dev-bot"] = "write"
+    return state
