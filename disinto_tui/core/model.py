@@ -22,6 +22,9 @@ AGENT_VOLUMES = (
 )
 """The VOLUMEs the agents image declares; every service using the image mounts each exactly."""
 
+NO_API_KEY = "sk-no-key-required"
+"""The `api_key` of an endpoint that asks for none; any other value is a secret."""
+
 ForgeKind = Literal["bundled", "external"]
 
 
@@ -49,7 +52,7 @@ class LocalAgent:
     name: str
     base_url: str
     model: str
-    api_key: str = "sk-no-key-required"
+    api_key: str = field(default=NO_API_KEY, repr=False)
     roles: tuple[str, ...] = ("dev",)
     forge_user: str = ""
     compact_pct: int = 60
@@ -66,14 +69,24 @@ class LocalAgent:
         """The suffix of its `.env` variables: forge_user upper-cased, `-` as `_` (`FORGE_TOKEN_<suffix>`)."""
         return self.forge_user.upper().replace("-", "_")
 
+    @property
+    def api_key_variable(self) -> str:
+        """The `.env` variable that holds its API key. Named after the service, which is unique, since two
+        agents may share a forge user."""
+        return "ANTHROPIC_API_KEY_" + self.service.removeprefix("agents-").upper().replace("-", "_")
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """`[factory.ports]`: what the host publishes. 0 publishes nothing for that part (ci_grpc cannot be 0)."""
+    """`[factory.ports]`: what the host publishes. 0 publishes nothing for that part.
+
+    `ci_grpc` and `ci_health` cannot be 0: the CI agent runs on the host's network, reaches the server through
+    the first and answers its health check on the second."""
 
     forge: int = 3000
     ci: int = 8000
     ci_grpc: int = 9000
+    ci_health: int = 3333
     http: int = 80
     https: int = 443
 
