@@ -1,0 +1,86 @@
+"""Fixtures for all tests, and the rule that an engine test is never skipped in silence."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import Engine, find_engine, ground_registry
+from tests.support.forge_double import ForgeDouble
+from tests.support.registries import Registry, open_registry, registry_binary
+
+# One id for labels and project names of this session; xdist workers would have one each.
+SESSION = uuid.uuid4().hex[:8]
+REQUIRED = os.environ.get("DISINTO_REQUIRE_ENGINE", "") not in ("", "0")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without an engine its tests are skipped, counted, and named at the end. Last: folders mark first."""
+    wanting = [item for item in items if item.get_closest_marker("engine")]
+    if not wanting or find_engine(SESSION) is not None:
+        return
+    for item in wanting:
+        item.add_marker(pytest.mark.skip(reason="no Docker Engine answers"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    # `keywords` holds the markers; a skip for another reason is not ours to count.
+    if report.when == "setup" and report.skipped and "no Docker Engine answers" in str(report.longrepr):
+        _Counter.not_run += 1
+
+
+class _Counter:
+    not_run = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _Counter.not_run and REQUIRED and exitstatus in (0, 5):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _Counter.not_run:
+        return
+    terminalreporter.section("engine tests", sep="=", red=REQUIRED, yellow=not REQUIRED)
+    terminalreporter.line(f"{_Counter.not_run} engine tests did not run: no Docker Engine answers.")
+    terminalreporter.line(
+        "Bring one up with docker/engine/up.sh docker-registry busybox-static, or run make test."
+    )
+    if REQUIRED:
+        terminalreporter.line("DISINTO_REQUIRE_ENGINE is set: the run has failed.", red=True)
+
+
+@pytest.fixture
+def forge() -> Iterator[ForgeDouble]:
+    """A forge on loopback with an admin token and an ordinary one; see tests/support/forge_state.py."""
+    with ForgeDouble() as double:
+        yield double
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine; its traces of this session are removed at the end."""
+    found = find_engine(SESSION)
+    if found is None:
+        pytest.skip("no Docker Engine answers")
+    yield found
+    found.sweep()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """An open registry on loopback: the ground's own when it is there, else one for this session."""
+    address = ground_registry()
+    if address:
+        yield Registry(address, Path())
+        return
+    if registry_binary() is None:
+        pytest.skip("no Docker Engine answers")  # the ground is missing as a whole
+    with open_registry(tmp_path_factory.mktemp("registry")) as own:
+        yield own
