@@ -74,7 +74,7 @@ class PutFiles:
     """`files`: [{"path", "mode", "before", "after"}]: staged contents put in place, each atomically.
 
     `before` and `after` are content hashes: a file that is neither has been changed since the plan was made,
-    and is not touched. The order is the plan's: the compose file goes last, so it never names what is not there.
+    and is not touched. The order is the plan's: the compose file last, so it never names what is not there.
     """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,330 @@
+"""Look at an instance: what `status` prints and the home screen shows. Reads only.
+
+Local things (files, engine, journal) come first and fast; what crosses the network (the newest version, the
+forge) is asked apart, so that nobody waits for a slow registry to learn that a container is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from disinto_tui.adapters.compose import ComposeTarget, compose, config
+from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
+from disinto_tui.adapters.engine_streams import project_events
+from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.journal import RunDir, list_runs, run_status, unfinished_run
+from disinto_tui.adapters.process import exported, run
+from disinto_tui.core.envfile import EnvFile
+from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.events import RunEnded, RunStarted
+from disinto_tui.core.image import ImageRef, parse_image
+from disinto_tui.core.stack import Foreign, GeneratedBy, inspect_header
+from disinto_tui.core.version import classify_tag
+from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
+from disinto_tui.runs.health import container_state, service_of, started_at
+
+VERSION_LABEL = "org.opencontainers.image.version"
+_NAME = re.compile(rb"^name:[ \t]*['\"]?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
+_RECENT = 5
+
+
+def project_name(instance: Instance) -> str:
+    """The compose project: `name:` of the compose file, else the directory's name as Compose makes it."""
+    found = _NAME.search(read_bytes(instance.compose_file) or b"")
+    if found:
+        return found[1].decode()
+    return re.sub(r"[^a-z0-9_-]", "", instance.path.name.lower()).lstrip("_-") or "disinto"
+
+
+def read_env(instance: Instance) -> dict[str, str]:
+    """`.env` as Compose reads it with nothing in its environment. Raises BadInput when it is unreadable."""
+    data = read_bytes(instance.env_file)
+    if data is None:
+        return {}
+    return {key: value for key, value in EnvFile.parse(data).values({}).items() if value is not None}
+
+
+def compose_target(instance: Instance, endpoint: str) -> ComposeTarget:
+    """The instance's own files, for commands outside a run."""
+    env_file = str(instance.env_file) if instance.env_file.exists() else None
+    files = tuple(str(path) for path in instance.compose_files())
+    return ComposeTarget(project_name(instance), str(instance.path), files, env_file, endpoint)
+
+
+def is_agents_service(name: str) -> bool:
+    """Whether a service of ours uses the agents image: agents, runner, agents-<name>."""
+    return name in ("agents", "runner") or name.startswith("agents-")
+
+
+@dataclass(frozen=True, slots=True)
+class _Compose:
+    resolved: Mapping[str, Any]
+    hashes: Mapping[str, str]
+    error: DisintoError | None
+
+
+async def _ask_compose(instance: Instance, endpoint: str) -> _Compose:
+    if not instance.compose_file.exists():
+        return _Compose({}, {}, None)
+    target = compose_target(instance, endpoint)
+    try:
+        resolved, hashes = await asyncio.gather(
+            config(target),
+            run(compose(target.with_profiles("*"), "config", "--hash", "*", writes=False, timeout=30)),
+        )
+    except DisintoError as error:
+        return _Compose({}, {}, error)
+    pairs = (line.split() for line in hashes.stdout.splitlines())
+    return _Compose(resolved, {pair[0]: pair[1] for pair in pairs if len(pair) == 2}, None)
+
+
+async def observe(instance: Instance, *, endpoint: str | None = None) -> InstanceView:
+    """Look at everything local. Never raises for a broken instance: what is wrong is in the view.
+
+    Raises Unavailable only when the docker context itself cannot be read.
+    """
+    endpoint = endpoint or await find_endpoint()
+    engine = Engine(endpoint)
+    project = project_name(instance)
+
+    async def containers() -> list[dict[str, Any]] | DisintoError:
+        try:
+            return await engine.containers(project)
+        except DisintoError as error:
+            return error
+
+    composed, found = await asyncio.gather(_ask_compose(instance, endpoint), containers())
+    attention: list[Attention] = []
+    try:
+        env = read_env(instance)
+    except BadInput as error:
+        env = {}
+        attention.append(Attention(f".env cannot be read: {error.why}", "problem", "disinto doctor", "d"))
+    documents = found if isinstance(found, list) else []
+    images = await _images(engine, documents, composed.resolved) if documents else {}
+    services = _services(composed, documents, images)
+    view = InstanceView(
+        str(instance.path),
+        project,
+        endpoint,
+        _mode(composed.resolved),
+        pinned=env.get("AGENTS_IMAGE", ""),
+        pinned_version=_tag_of(env.get("AGENTS_IMAGE", "")),
+        running_versions=_running(services),
+        forge_url=env.get("FORGE_URL", ""),
+        engine_error="" if isinstance(found, list) else f"{found.what} {found.why} {found.now}",
+        services=services,
+        runs=recent_runs(instance),
+        at=time.time(),
+    )
+    view = replace(view, drift=_drift(instance, view))
+    return replace(view, attention=(*attention, *_attention(instance, view, composed)))
+
+
+async def _images(
+    engine: Engine, documents: Sequence[Mapping[str, Any]], resolved: Mapping[str, Any]
+) -> dict[str, LocalImage]:
+    """Local images by id (those that run) and by reference (those that the files name)."""
+    names = {str(item["Image"]) for item in documents}
+    for service in (resolved.get("services") or {}).values():
+        if service.get("image"):
+            names.add(str(service["image"]))
+    found = await asyncio.gather(*(engine.image(name) for name in sorted(names)), return_exceptions=True)
+    return {
+        name: image for name, image in zip(sorted(names), found, strict=True) if isinstance(image, LocalImage)
+    }
+
+
+def _services(
+    composed: _Compose, documents: Sequence[Mapping[str, Any]], images: Mapping[str, LocalImage]
+) -> tuple[ServiceView, ...]:
+    definitions: Mapping[str, Any] = composed.resolved.get("services") or {}
+    by_name = {service_of(item): item for item in documents}
+    # A service whose profile is off and that has no container is nobody's concern.
+    names = [name for name, item in definitions.items() if name in by_name or not item.get("profiles")]
+    names += [name for name in by_name if name not in definitions]
+    order = sorted(names, key=lambda name: (not is_agents_service(name), name))
+    return tuple(
+        _service(name, by_name.get(name), definitions.get(name), composed.hashes, images) for name in order
+    )
+
+
+def _service(
+    name: str,
+    inspect: Mapping[str, Any] | None,
+    definition: Mapping[str, Any] | None,
+    hashes: Mapping[str, str],
+    images: Mapping[str, LocalImage],
+) -> ServiceView:
+    wanted = str((definition or {}).get("image", ""))
+    if inspect is None:
+        return ServiceView(name, "absent", image=wanted, uses_agents_image=is_agents_service(name))
+    image_id = str(inspect["Image"])
+    state = container_state(inspect)
+    config_part = inspect.get("Config") or {}
+    labels = config_part.get("Labels") or {}
+    drift = []
+    if definition is None:
+        drift.append("not in the compose file any more")
+    elif hashes.get(name) and labels.get("com.docker.compose.config-hash") not in (None, hashes[name]):
+        drift.append("its definition or `.env` changed since its container was made")
+    local = images.get(wanted) if wanted else None
+    if local is not None and local.id != image_id and str(config_part.get("Image")) == wanted:
+        drift.append(f"{wanted} is another image by now")
+    running = state in ("healthy", "starting", "unhealthy", "running", "paused")
+    return ServiceView(
+        name,
+        state,
+        version=version_of(images.get(image_id), wanted),
+        image=str(config_part.get("Image", "")),
+        image_id=image_id,
+        since=started_at(inspect) if running else None,
+        restarts=int(inspect.get("RestartCount", 0)),
+        exit_code=None if running else int((inspect.get("State") or {}).get("ExitCode", 0)),
+        uses_agents_image=is_agents_service(name),
+        drift=tuple(drift),
+        container=str(inspect["Id"]),
+    )
+
+
+def version_of(image: LocalImage | None, wanted: str = "") -> str:
+    """The version of an image the engine has: its label, else a tag it carries; "" when nothing says.
+
+    A tag counts only as far as the engine says it names this very image id, so a moved name cannot lie.
+    """
+    if image is None:
+        return ""
+    label = image.labels.get(VERSION_LABEL, "")
+    if label:
+        return f"v{label}" if classify_tag(f"v{label}") != "other" else label
+    tags = [tag for tag in image.tags if _tag_of(tag)]
+    preferred = sorted(tags, key=lambda tag: (tag != wanted, classify_tag(_tag_of(tag)) == "other", tag))
+    return _tag_of(preferred[0]) if preferred else ""
+
+
+def _tag_of(reference: str) -> str:
+    try:
+        return parse_image(reference).tag or "" if reference else ""
+    except BadInput:
+        return ""
+
+
+def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
+    """The pin as a reference, None without one or when it is not one."""
+    try:
+        return parse_image(env["AGENTS_IMAGE"]) if env.get("AGENTS_IMAGE") else None
+    except BadInput:
+        return None
+
+
+def _mode(resolved: Mapping[str, Any]) -> Mode:
+    services = resolved.get("services") or {}
+    kinds = {
+        "build" if "build" in item else "image" for name, item in services.items() if is_agents_service(name)
+    }
+    if not kinds:
+        return "none"
+    if len(kinds) == 2:
+        return "mixed"
+    return "build" if "build" in kinds else "image"
+
+
+def _running(services: Sequence[ServiceView]) -> tuple[str, ...]:
+    found = [
+        service.version or "unknown"
+        for service in services
+        if service.uses_agents_image and service.state not in ("absent", "exited", "created", "dead")
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _drift(instance: Instance, view: InstanceView) -> tuple[str, ...]:
+    found = []
+    header = inspect_header((read_bytes(instance.compose_file) or b"").decode(errors="replace"))
+    if isinstance(header, GeneratedBy) and not header.hash_ok:
+        found.append("docker-compose.yml was edited by hand since it was written")
+    elif view.mode != "none" and isinstance(header, Foreign):
+        found.append("docker-compose.yml was not written by this tool")
+    others = [version for version in view.running_versions if version != view.pinned_version]
+    if view.mode == "image" and view.pinned_version and others:
+        found.append(f"pinned is {view.pinned_version}, running is {', '.join(others)}")
+    return tuple(found)
+
+
+def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> list[Attention]:
+    found: list[Attention] = []
+    if view.engine_error:
+        found.append(Attention(view.engine_error, "problem"))
+    if composed.error is not None:
+        found.append(
+            Attention(f"{composed.error.what} {composed.error.why}", "problem", "docker compose config")
+        )
+    half_way = unfinished_run(instance)
+    if half_way is not None:
+        text = f"{half_way.plan().title} stopped half-way"
+        found.append(Attention(text, "problem", "disinto resume (or resume --undo)", "enter"))
+    for service in view.services:
+        if service.state in TROUBLED or service.restarts > 2:
+            again = f" ({service.restarts} restarts)" if service.restarts else ""
+            severe = "problem" if service.state in TROUBLED else "warning"
+            text = f"{service.name} is {service.state}{again}"
+            found.append(Attention(text, severe, f"disinto logs {service.name}", "l"))  # type: ignore[arg-type]
+    for text in view.drift:
+        found.append(Attention(text, "warning", "disinto up"))
+    drifted = [service.name for service in view.services if service.drift]
+    if drifted:
+        reason = next(service.drift[0] for service in view.services if service.drift)
+        found.append(Attention(f"{', '.join(drifted)}: {reason}", "warning", "disinto up"))
+    if exported(["AGENTS_IMAGE"]):
+        text = "AGENTS_IMAGE is exported in this shell: a hand-typed `docker compose up` here would use it"
+        found.append(Attention(text, "warning", "unset AGENTS_IMAGE"))
+    return found
+
+
+def recent_runs(instance: Instance, count: int = _RECENT) -> tuple[RunSummary, ...]:
+    """The newest runs, newest first."""
+    return tuple(_summary(item) for item in list_runs(instance)[:count])
+
+
+def _summary(item: RunDir) -> RunSummary:
+    events = item.events()
+    plan = item.plan()
+    started = next((event.at for event in events if isinstance(event, RunStarted)), 0.0)
+    ended = next((event for event in reversed(events) if isinstance(event, RunEnded)), None)
+    status = run_status(item, events)
+    finished = ended is not None and status not in ("running", "interrupted")
+    return RunSummary(
+        item.id,
+        plan.kind,
+        plan.title,
+        status,
+        started or item.path.stat().st_mtime,
+        round(ended.at - started, 1) if finished and ended is not None and started else None,
+        str((ended.error or {}).get("why", "")) if finished and ended is not None else "",
+    )
+
+
+async def watch_instance(instance: Instance, *, quiet: float = 0.25) -> AsyncIterator[InstanceView]:
+    """A view now, and a new one whenever the engine says a container of the project changed.
+
+    Bursts (a recreate is six events) are gathered for `quiet` seconds. Ends when the engine goes away,
+    after a last view that says so.
+    """
+    endpoint = await find_endpoint()
+    began = time.time()
+    view = await observe(instance, endpoint=endpoint)
+    yield view
+    if view.engine_error:
+        return
+    try:
+        async with project_events(Engine(endpoint), view.project, since=began) as stream:
+            stream.linger = quiet
+            async for _ in stream:
+                yield await observe(instance, endpoint=endpoint)
+    except DisintoError:
+        yield await observe(instance, endpoint=endpoint)
