@@ -20,6 +20,7 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.engine_streams import pull
 from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed
+from disinto_tui.core.redact import Secret
 from disinto_tui.runs.health import unhealthy, watch
 from disinto_tui.runs.runner import Context
 
@@ -119,11 +120,11 @@ class RegistryLogin:
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Whether Docker has a login already, when no password was handed to this run."""
-        from disinto_tui.adapters.dockerconfig import DockerCredentials
+        from disinto_tui.adapters.dockerconfig import DockerConfig
 
         if "REGISTRY_PASSWORD" in ctx.secrets:
             return None
-        stored = await DockerCredentials().lookup(params["host"])
+        stored = await DockerConfig.load().credential(params["host"])
         return f"Docker has a login for {params['host']}." if stored is not None else None
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,7 +139,7 @@ class RegistryLogin:
                 f"Run `docker login {params['host']}`, then `disinto resume`.",
                 code="registry.password",
             )
-        command = docker_login_command(params["host"], params["user"], password)
+        command = docker_login_command(params["host"], params["user"], Secret(password))
         await _streamed(
             ctx, command, "The registry login failed.", "Check user and password, then try again."
         )

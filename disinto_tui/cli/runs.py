@@ -1,0 +1,98 @@
+"""`runs`, `attach`, `resume`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
+from disinto_tui.cli.run_text import age_text
+from disinto_tui.core.errors import BadInput, ExitCode
+
+
+@click.command()
+@click.option("-n", "--limit", default=20, show_default=True, help="How many; 0 is all.")
+@click.option("--log", "log_of", metavar="RUN", help="Print the whole log of a run.")
+@session_options()
+def runs(session: Session, limit: int, log_of: str | None) -> int:
+    """What was done here, newest first."""
+    from dataclasses import asdict
+
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.adapters.journal import find_run
+    from disinto_tui.runs.observe import recent_runs
+
+    instance = Instance.at(session.directory)
+    if log_of is not None:
+        text = find_run(instance, log_of).log_path.read_text(errors="replace")
+        for line in text.splitlines():
+            session.output.data(line)
+        return ExitCode.DONE
+    found = recent_runs(instance, limit or 10**9)
+    if session.output.as_json:
+        session.output.document([asdict(item) for item in found])
+        return ExitCode.DONE
+    marks = {"done": "✓", "failed": "✗", "running": "▶", "interrupted": "▲", "cancelled": "■", "undone": "↺"}
+    for item in found:
+        took = f"{item.seconds:.1f} s" if item.seconds is not None else "-"
+        ago = age_text(time.time() - item.at)
+        reason = f"  {item.reason}" if item.reason else ""
+        mark = marks.get(item.status, "·")
+        when = f"{took:>9}  {ago:>7} ago"
+        session.output.data(f"{mark} {item.id:<32} {item.status:<12} {when}  {item.title}{reason}")
+    if not found:
+        session.output.say("Nothing was done here yet.")
+    return ExitCode.DONE
+
+
+@click.command()
+@click.argument("run", required=False)
+@session_options()
+def attach(session: Session, run: str | None) -> int:
+    """Watch a run (the newest without a name): live, or from its journal afterwards.
+
+    Ctrl-C leaves it running.
+    """
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.adapters.journal import find_run
+
+    found = find_run(Instance.at(session.directory), run)
+    return wait_for(watch_run(session, found, cancels=False))
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--undo", is_flag=True, help="Take it back instead of finishing it.")
+@session_options(changes=True)
+def resume(session: Session, run: str | None, undo: bool) -> int:
+    """Finish a run that stopped half-way (the newest without a name), or with --undo take it back."""
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.adapters.journal import find_run, run_status, step_states, unfinished_run
+
+    instance = Instance.at(session.directory)
+    found = find_run(instance, run) if run else unfinished_run(instance)
+    if found is None:
+        raise BadInput(
+            "There is nothing to resume.",
+            "No run of this instance stopped half-way.",
+            "`disinto runs` lists what was done.",
+            code="run.none",
+        )
+    if run_status(found) == "running":
+        raise BadInput(
+            f"{found.id} is running.",
+            "It needs no help.",
+            "Watch it with `disinto attach`.",
+            code="run.running",
+        )
+    plan, states = found.plan(), step_states(found.events())
+    if not session.output.as_json:
+        session.output.say(f"{plan.title}: {'take back' if undo else 'finish'} the run {found.id}")
+        for step in plan.steps:
+            session.output.say(f"  {states.get(step.id, 'not begun'):<10} {step.id:<14} {step.title}")
+    if session.dry_run:
+        return ExitCode.DONE
+    if not session.confirm("Take it back?" if undo else "Finish it?", default=not undo):
+        return ExitCode.INTERRUPTED
+    return wait_for(carry_out(session, found, undo=undo))

@@ -1,0 +1,198 @@
+"""Plans of the two everyday commands: up and down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from disinto_tui.adapters.compose import config
+from disinto_tui.adapters.engine import Engine, find_endpoint
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import unfinished_run
+from disinto_tui.core.errors import BadInput, DisintoError, Refused
+from disinto_tui.core.image import ImageRef, parse_image
+from disinto_tui.core.model import DEFAULT_REPOSITORY
+from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
+from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.observe import (
+    compose_target,
+    is_agents_service,
+    pinned_reference,
+    project_name,
+    read_env,
+)
+from disinto_tui.runs.ops_stack import image_is_here
+from disinto_tui.runs.versions import resolve
+
+HEALTH_SECONDS = 180.0
+
+
+def require_stack(instance: Instance) -> None:
+    """Raise BadInput when there is no compose file: nothing to start, stop or look at."""
+    if not instance.compose_file.exists():
+        raise BadInput(
+            f"There is no factory in {instance.path}.",
+            "It holds no docker-compose.yml.",
+            "Make one with `disinto init CONFIG`, or name the right directory with --dir.",
+            code="instance.none",
+        )
+
+
+def refuse_unfinished(instance: Instance) -> None:
+    """Raise Refused when an earlier run stopped half-way: it is finished or taken back first."""
+    run = unfinished_run(instance)
+    if run is not None:
+        raise Refused(
+            f"{run.plan().title} stopped half-way.",
+            f"The run {run.id} is neither finished nor taken back.",
+            "`disinto resume` finishes it, `disinto resume --undo` takes it back.",
+            code="run.unfinished",
+        )
+
+
+def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
+    """The repository of the agents image: the pin's, else the project file's, else the published one."""
+    pinned = pinned_reference(env)
+    if pinned is not None:
+        return ImageRef(pinned.registry, pinned.repository)
+    from disinto_tui.core.project import read_project
+
+    for path in instance.project_files():
+        project = read_project(path.read_bytes(), path.name).project
+        if project is not None and project.factory.agents_image != DEFAULT_REPOSITORY:
+            return parse_image(project.factory.agents_image)
+    return parse_image(DEFAULT_REPOSITORY)
+
+
+async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
+    """What `disinto up` will do. `one_off` is the shell's AGENTS_IMAGE: it wins once, `.env` stays as it is.
+
+    Raises BadInput, Unavailable, Refused, Failed (Compose refuses the file).
+    """
+    require_stack(instance)
+    refuse_unfinished(instance)
+    endpoint = await find_endpoint()
+    engine = Engine(endpoint)
+    info = await engine.info()
+    env = read_env(instance)
+    variables: dict[str, str] = {}
+    notes: list[str] = []
+    pulls: list[dict[str, str]] = []
+    if one_off:
+        resolved = await resolve_here_or_there(engine, repository_of(instance, env), one_off, info.platform)
+        variables["AGENTS_IMAGE"] = resolved["reference"]
+        pulls.append(resolved)
+        notes.append(
+            f"AGENTS_IMAGE is set in this shell: {resolved['reference']} runs once, .env is not changed"
+        )
+    target = compose_target(instance, endpoint).with_variables(variables)
+    data = await config(target)
+    definitions: Mapping[str, Any] = data.get("services") or {}
+    build_mode = any("build" in item for name, item in definitions.items() if is_agents_service(name))
+    switched: tuple[str, ...] = ()
+    if build_mode and one_off:
+        switched = tuple(name for name in definitions if is_agents_service(name))
+        notes.append("the file is in build mode: for this once the agents services run the image instead")
+    active = {name: item for name, item in definitions.items() if not item.get("profiles")}
+    containers = {service_of(item): item for item in await engine.containers(project_name(instance))}
+    for item in active.values():
+        image = str(item.get("image", ""))
+        if image and "build" not in item and not any(entry["reference"] == image for entry in pulls):
+            pulls.append({"reference": image, "digest": ""})
+    building = build_mode and not switched
+    steps: list[Step] = []
+    shown = []
+    for entry in pulls:
+        here = await image_is_here(engine, entry["reference"], entry["digest"])
+        shown.append(ImagePull(entry["reference"], entry["digest"], here=here))
+    if any(not item.here for item in shown):
+        steps.append(Step("pull", "Pull images", "pull", {"images": pulls}, "not on this host yet"))
+    up = {"variables": variables, "build": building, "image_services": list(switched)}
+    steps.append(Step("up", "Start the stack", "up", up, "docker compose up", atomic=True))
+    waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
+    steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
+    services = tuple(_service_change(name, containers.get(name), variables) for name in active)
+    return Plan(
+        "up",
+        f"Start {project_name(instance)}",
+        str(instance.path),
+        project_name(instance),
+        endpoint,
+        tuple(steps),
+        services=services,
+        pulls=tuple(shown),
+        downtime="only for services whose definition or image changed, about 0.5 s each",
+        undo="`disinto down` stops it; volumes stay",
+        notes=tuple(notes),
+    )
+
+
+def _service_change(
+    name: str, inspect: Mapping[str, Any] | None, one_off: Mapping[str, str]
+) -> ServiceChange:
+    if inspect is None:
+        return ServiceChange(name, "create", "no container yet")
+    if is_agents_service(name) and one_off:
+        return ServiceChange(name, "recreate", "the one-off image", image=one_off["AGENTS_IMAGE"])
+    if container_state(inspect) in ("exited", "created", "dead"):
+        return ServiceChange(name, "start", "stopped")
+    return ServiceChange(name, "untouched", "runs; recreated only when Compose finds it changed")
+
+
+async def resolve_here_or_there(
+    engine: Engine, repository: ImageRef, wanted: str, platform: str
+) -> dict[str, str]:
+    """Resolve what an operator named; an image that is local will do when the registry does not answer."""
+    from disinto_tui.core.errors import Unavailable
+    from disinto_tui.core.image import resolve_operator_input
+
+    try:
+        resolved = await resolve(repository, wanted, platform)
+    except Unavailable:
+        reference = resolve_operator_input(wanted, repository)
+        if await engine.image(str(reference)) is None:
+            raise
+        return {"reference": str(reference), "digest": ""}
+    return {"reference": resolved.pin, "digest": resolved.digest}
+
+
+async def plan_down(instance: Instance) -> Plan:
+    """What `disinto down` will do. Raises BadInput when nothing is here, Unavailable without an engine."""
+    endpoint = await find_endpoint()
+    engine = Engine(endpoint)
+    project = project_name(instance)
+    containers = await engine.containers(project)
+    if not containers:
+        require_stack(instance)
+    volumes = await engine.volumes(project)
+    by_labels = False
+    notes = [f"{len(volumes)} named volumes stay, and every file"]
+    try:
+        await config(compose_target(instance, endpoint))
+    except DisintoError as error:
+        by_labels = True
+        notes.append(f"the compose file cannot be read ({error.why}), so the containers' labels are used")
+    names = sorted({service_of(item) for item in containers})
+    steps = (
+        (Step("down", "Stop and remove containers", "down", {"by_labels": by_labels}, atomic=True),)
+        if containers
+        else ()
+    )
+    return Plan(
+        "down",
+        f"Stop {project}",
+        str(instance.path),
+        project,
+        endpoint,
+        steps,
+        services=tuple(ServiceChange(name, "remove") for name in names),
+        downtime="until `disinto up`",
+        undo="`disinto up` starts it again",
+        notes=tuple(notes),
+    )
+
+
+def shell_override() -> str | None:
+    """The shell's AGENTS_IMAGE, None when it is not set or empty."""
+    return os.environ.get("AGENTS_IMAGE") or None

@@ -1,0 +1,45 @@
+"""What crosses the network about an instance: the newest version, whether the forge answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Literal
+
+from disinto_tui.adapters.forge import ForgeClient
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.redact import Secret
+from disinto_tui.core.view import InstanceView
+from disinto_tui.runs.lifecycle import repository_of
+from disinto_tui.runs.observe import read_env
+from disinto_tui.runs.versions import newest_version
+
+
+async def with_remote(instance: Instance, view: InstanceView, *, timeout: float = 10) -> InstanceView:
+    """The view with `newest` and `forge` filled in; each alone may fail or time out (seconds)."""
+    try:
+        env = read_env(instance)
+    except BadInput:
+        env = {}
+
+    async def newest() -> tuple[str, str]:
+        try:
+            return await newest_version(repository_of(instance, env), timeout=timeout), ""
+        except DisintoError as error:
+            return "", f"{error.what} {error.why}"
+
+    async def forge() -> Literal["", "reachable", "unreachable"]:
+        url = env.get("FORGE_URL")
+        if not url:
+            return ""
+        token = Secret(env["FORGE_TOKEN"]) if env.get("FORGE_TOKEN") else None
+        try:
+            async with ForgeClient(url, token) as client:
+                await asyncio.wait_for(client.version(), timeout)
+        except (DisintoError, asyncio.TimeoutError):
+            return "unreachable"
+        return "reachable"
+
+    (version, error), answer = await asyncio.gather(newest(), forge())
+    return replace(view, newest=version, newest_error=error, forge=answer)
