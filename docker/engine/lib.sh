@@ -15,7 +15,7 @@ fail() {
 }
 
 # step LABEL COMMAND...: run it silently, print one line with the time it took. Its output is kept
-# and shown only when it fails. Under `set -e` a failing step ends the script.
+# and its end (STEP_LINES lines) shown only when it fails. Under `set -e` a failing step ends the script.
 step() {
     local label=$1 log began code=0
     shift
@@ -24,7 +24,7 @@ step() {
     "$@" >"$log" 2>&1 || code=$?
     if [ "$code" -ne 0 ]; then
         printf '  %-44s failed\n' "$label" >&2
-        tail -n 15 "$log" | sed 's/^/    /' >&2
+        tail -n "${STEP_LINES:-15}" "$log" | sed 's/^/    /' >&2
         rm -f "$log"
         return "$code"
     fi

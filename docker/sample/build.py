@@ -39,6 +39,8 @@ STAND_INS = {
     "woodpecker": "8000 9000",
     "woodpecker-agent": "3333",
 }
+# Their real images bring a check of their own, and the stack relies on it.
+CHECKED = {"woodpecker": 8000, "woodpecker-agent": 3333}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 SECOND = 1_000_000_000  # healthcheck times are nanoseconds
 DOCKER = (
@@ -200,6 +202,9 @@ def stand_in_image(base: tuple[bytes, str], name: str, architecture: str) -> Ima
         "ExposedPorts": {f"{port}/tcp": {} for port in ports.split()},
         "Labels": {"org.opencontainers.image.title": f"Stand-in for {name}", "io.disinto.ground": "1"},
     }
+    if name in CHECKED:
+        probe = ["CMD", "wget", "-q", "--spider", f"http://127.0.0.1:{CHECKED[name]}/healthz"]
+        config["Healthcheck"] = {"Test": probe, "Interval": SECOND, "Timeout": 3 * SECOND, "Retries": 3}
     return Image((base, layer.done()), config, created_of("v0.0.0"), architecture)
 
 

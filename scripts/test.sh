@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Lint, types, import contracts and every test, on an engine that is brought up when none answers and
+# ended again. Arguments go to pytest. FAST=1: no engine and nothing slow.
+set -euo pipefail
+# shellcheck source=docker/engine/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../docker/engine/lib.sh"
+cd "$ROOT"
+
+STATE=${DISINTO_GROUND:-$ROOT/.ground}
+WHO=test-$$
+FAST=${FAST:-}
+BIN=.venv/bin
+failed=()
+export STEP_LINES=100
+
+ground_down() {
+    local code=$?
+    trap - EXIT
+    [ -n "$FAST" ] || docker/engine/down.sh --state "$STATE" --for "$WHO" || code=1
+    exit "$code"
+}
+
+# check LABEL COMMAND...: go on after a failure, so that one run shows all of them.
+check() {
+    step "$@" || failed+=("$1")
+}
+
+scripts_check() {
+    command -v shellcheck >/dev/null || return 0
+    shellcheck -x docker/engine/*.sh docker/agents/*.sh docker/agents/heartbeat scripts/*.sh .ci/run &&
+        shellcheck -s sh docker/sample/agents/* docker/sample/stand-in/*
+}
+
+scripts/env.sh
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+trap ground_down EXIT
+if [ -z "$FAST" ]; then
+    if ! docker/engine/up.sh --state "$STATE" --for "$WHO" --while "$$" docker-registry busybox-static debootstrap; then
+        [ -z "${DISINTO_REQUIRE_ENGINE:-}" ] || fail 3 "The tests need a Docker Engine and there is none." \
+            "DISINTO_REQUIRE_ENGINE is set, so they may not be left out." "See above for what to mend."
+        echo "Going on without an engine; the tests that need it will be counted at the end." >&2
+    fi
+fi
+
+check "ruff check" "$BIN/ruff" check .
+check "ruff format" "$BIN/ruff" format --check .
+check "mypy" "$BIN/mypy"
+check "import contracts" "$BIN/lint-imports"
+check "shell scripts" scripts_check
+if [ "${LINT_ONLY:-}" ]; then
+    arguments=()
+else
+    arguments=("$@")
+    [ -z "$FAST" ] || arguments=(-m "not engine and not slow" "$@")
+    DISINTO_GROUND=$STATE "$BIN/pytest" "${arguments[@]}" || failed+=(pytest)
+fi
+
+if [ "${#failed[@]}" -gt 0 ]; then
+    printf 'Failed: %s\n' "$(IFS=, && echo "${failed[*]}")" >&2
+    exit 1
+fi
