@@ -8,6 +8,7 @@ a request is made: it costs a quarter of a second and upwards.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import random
@@ -212,6 +213,7 @@ class HttpClient:
         """
         import asyncio
 
+        self._check(url)
         until = asyncio.get_running_loop().time() + (deadline or self.policy.deadline)
         retry = method in _IDEMPOTENT if retry is None else retry
         sent = {"User-Agent": f"disinto/{__version__}", "Accept": "*/*", **(headers or {})}
@@ -238,14 +240,30 @@ class HttpClient:
     def _name(self, url: str) -> str:
         return f"{self.peer} {urlsplit(url).netloc.rpartition('@')[2]}"
 
+    def _check(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise BadInput(
+                "The address of a server cannot be used.",
+                f"`{url.partition('?')[0][:200]!a}` is not an http or https URL.",
+                "Correct it and try again.",
+                code=f"{self.area}.url",
+            )
+
     def _redirected(self, url: str, location: str, sent: dict[str, str]) -> tuple[str, dict[str, str]]:
-        target = urljoin(url, location)
-        if urlsplit(target).scheme not in {"http", "https"} or (
-            url.startswith("https:") and not target.startswith("https:")
-        ):
+        try:
+            target = urljoin(url, location)
+            self._check(target)
+        except (ValueError, BadInput):
+            target = ""
+        if not target or (url.startswith("https:") and not target.startswith("https:")):
             raise Unavailable(
-                f"{self._name(url)} redirected to an insecure address.",
-                "A redirect from https to plain http would expose what is asked and answered.",
+                f"{self._name(url)} redirected to an address that is not followed.",
+                "It leads from https to plain http, or is no http address at all.",
                 "Check the address; the server or a proxy before it is set up wrongly.",
                 code=f"{self.area}.redirect",
             )
@@ -310,17 +328,20 @@ class HttpClient:
         timeout = aiohttp.ClientTimeout(
             total=left, sock_connect=self.policy.connect, sock_read=self.policy.read
         )
-        target, proxy, proxy_auth = self._target(call.url)
+        proxy, login = _proxy_for(call.url)
+        headers = dict(call.headers)
+        if login and call.url.startswith("http:"):
+            headers["Proxy-Authorization"] = login
         async with self._open().request(
             call.method,
-            target,
-            headers=call.headers,
+            _as_given(call.url),
+            headers=headers,
             data=call.body,
             allow_redirects=False,
             timeout=timeout,
             ssl=call.verify,
             proxy=proxy,
-            proxy_auth=proxy_auth,
+            proxy_headers={"Proxy-Authorization": login} if login else None,
         ) as answer:
             content = b"" if call.method == "HEAD" else await self._read(answer, call)
             merged: dict[str, str] = {}
@@ -364,32 +385,31 @@ class HttpClient:
             )
         return self._session
 
-    def _target(self, url: str) -> tuple[Any, Any, Any]:
-        """The URL exactly as given (a signed one must not be re-quoted), and the proxy for it."""
-        from urllib.request import getproxies, proxy_bypass
 
-        import aiohttp
-        from yarl import URL
+def _as_given(url: str) -> Any:
+    """The URL object of aiohttp, not quoted again: a signed address must arrive as it was signed."""
+    from yarl import URL
 
-        try:
-            plain = url.isascii() and url.isprintable() and " " not in url
-            target = URL(url, encoded=plain)
-            if target.scheme not in {"http", "https"} or not target.host:
-                raise ValueError(url)
-        except ValueError:
-            raise BadInput(
-                "The address of a server cannot be used.",
-                f"`{url.partition('?')[0][:200]!a}` is not an http or https URL.",
-                "Correct it and try again.",
-                code=f"{self.area}.url",
-            ) from None
-        found = getproxies().get(target.scheme)
-        if not found or is_loopback(target.host) or proxy_bypass(target.host):
-            return target, None, None
-        proxy = URL(found if "://" in found else f"http://{found}")
-        if proxy.user is None:
-            return target, proxy, None
-        return target, proxy.with_user(None), aiohttp.BasicAuth(proxy.user, proxy.password or "")
+    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+
+
+def _proxy_for(url: str) -> tuple[Any, str]:
+    """The proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for a URL (None: direct, always for this machine),
+    and its Proxy-Authorization."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    found = getproxies().get(parts.scheme)
+    if not found or is_loopback(host) or proxy_bypass(host):
+        return None, ""
+    from yarl import URL
+
+    proxy = URL(found if "://" in found else f"http://{found}")
+    if proxy.user is None:
+        return proxy, ""
+    pair = f"{proxy.user}:{proxy.password or ''}"
+    return proxy.with_user(None), "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def _jitter(seconds: float, low: float, high: float) -> float:
