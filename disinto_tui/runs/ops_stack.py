@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from disinto_tui.adapters.compose import (
 )
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.engine_streams import pull
+from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed
 from disinto_tui.core.redact import Secret
@@ -216,6 +219,9 @@ class Up:
         """Create and start. Leftovers of an interrupted recreate are removed first. Raises Failed."""
         await remove_leftovers(ctx)
         target = target_of(ctx, params)
+        if params.get("image_services"):
+            extra = _image_override(ctx, params["image_services"], params["variables"]["AGENTS_IMAGE"])
+            target = replace(target, files=(*target.files, extra))
         command = build_up_command(target) if params.get("build") else up_command(target)
         # Never cut short: an interrupted recreate leaves the old container stopped (observed).
         await asyncio.shield(
@@ -231,6 +237,17 @@ class Up:
         command = project_down_command(ctx.plan.project, directory, ctx.plan.endpoint)
         await _streamed(ctx, command, "The stack could not be taken down.", "Try `disinto down`.")
         return "Containers and network removed; volumes stay."
+
+
+def _image_override(ctx: Context, services: list[str], reference: str) -> str:
+    """A further compose file that turns build-mode services to an image, for this one start."""
+    path = ctx.run.path / "one-off.yml"
+    lines = ["services:"]
+    for service in services:
+        lines += [f"  {service}:", f"    image: {json.dumps(reference)}", "    build: !reset null"]
+        lines += ["    pull_policy: never"]
+    write_private(path, ("\n".join(lines) + "\n").encode())
+    return str(path)
 
 
 async def remove_leftovers(ctx: Context) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from disinto_tui.adapters.instance import Instance, lock
 from disinto_tui.adapters.journal import JournalWriter, RunDir, step_states
 from disinto_tui.adapters.process import LineSink, boot_id, process_start
+from disinto_tui.adapters.secrets import secrets_of_files
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, Interrupted
 from disinto_tui.core.events import (
     Event,
@@ -121,7 +122,8 @@ async def execute(
     with lock(instance, f"disinto {plan.kind}", run.id):
         before = step_states(run.events())
         writer = JournalWriter(run)
-        ctx = Context(instance, plan, run, writer, Redactor(secrets.values()), secrets, listener)
+        hidden = [*secrets.values(), *secrets_of_files((instance.env_file, run.staged / ".env"))]
+        ctx = Context(instance, plan, run, writer, Redactor(hidden), secrets, listener)
         run.clear_cancel()
         pid = os.getpid()
         ctx.event(
@@ -236,14 +238,14 @@ async def _take_back(
 
 
 def _end(ctx: Context, state: RunState, error: DisintoError | None) -> RunEnded:
-    summary = ctx.result.pop("summary", ())
+    summary = ctx.plan.facts.get("summary", ()) if state == "done" else ()
     event = RunEnded(
         time.time(),
         state,
         int(error.exit_code if error else ExitCode.DONE),
         summary=tuple(ctx.redactor.redact(str(line)) for line in summary),
         error=None if error is None else _redacted(ctx, error.to_json()),
-        result=_redacted(ctx, {**ctx.plan.facts, **ctx.result}),
+        result=_redacted(ctx, {k: v for k, v in {**ctx.plan.facts, **ctx.result}.items() if k != "summary"}),
     )
     ctx.step_id = ""
     ctx.event(event)
