@@ -21,6 +21,7 @@ from disinto_tui.adapters.registry_tags import nearest_tags, next_link, tags_in
 from disinto_tui.adapters.registry_types import (
     DIGEST,
     MANIFEST_TYPES,
+    SCHEMA_ONE,
     Descriptor,
     ImageConfig,
     ImageInfo,
@@ -121,7 +122,7 @@ class RegistryClient:
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         digest = answer.headers.get("docker-content-digest", "")
         size = answer.headers.get("content-length", "")
-        if "manifest.v1+" in kind:
+        if SCHEMA_ONE in kind:
             raise errors.schema_one(self._full(repository, reference))
         if not DIGEST.match(digest) or kind not in MANIFEST_TYPES or not size.isdecimal():
             return (await self.manifest(repository, reference)).descriptor
@@ -146,7 +147,7 @@ class RegistryClient:
         if answer.status == 404:
             raise await self._missing(repository, reference)
         kind = answer.headers.get("content-type", "")
-        if "manifest.v1+" in kind:  # converted: its digest is another one
+        if SCHEMA_ONE in kind:  # converted: its digest is another one
             raise errors.schema_one(name)
         digest = answer.headers.get("docker-content-digest", "")
         if DIGEST.match(reference):

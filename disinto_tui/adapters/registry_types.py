@@ -23,6 +23,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 MANIFEST_TYPES = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 """All are asked for every time: without the matching one docker-registry 2.8.2 converts to schema 1 and
 returns another digest (observed)."""
+SCHEMA_ONE = "vnd.docker.distribution.manifest.v1+"
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 
 DIGEST = re.compile(r"\A(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})\Z")
@@ -206,7 +207,7 @@ def parse_manifest(body: bytes, media_type: str, digest: str) -> Manifest:
     """
     data = _object(_load(body), "the manifest")
     kind = media_type.partition(";")[0].strip().lower()
-    if data.get("schemaVersion") == 1 or "manifest.v1+" in kind or "fsLayers" in data:
+    if data.get("schemaVersion") == 1 or SCHEMA_ONE in kind or "fsLayers" in data:
         raise SchemaOneError("manifest schema 1")
     own = data.get("mediaType")
     if isinstance(own, str) and own in MANIFEST_TYPES:

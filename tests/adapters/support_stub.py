@@ -8,15 +8,21 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from disinto_tui.adapters.http import HttpClient, Policy
+from disinto_tui.adapters.registry import RegistryClient
+from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
+from disinto_tui.core.redact import Secret
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Json = dict[str, Any]
+REPO = "disinto/agents"
+PASSWORD = "pa55-w0rd-xyz"
 FAST = Policy(deadline=5.0, connect=2.0, read=2.0, backoff=0.001)
 
 
@@ -155,3 +161,34 @@ class StubRegistry:
             return registry_error("MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN", 404)
         media, body = self.documents[name]
         return web.Response(body=body, content_type=media, headers={"Docker-Content-Digest": name})
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+def at(url: str, login: bool = False) -> RegistryClient:
+    """The client for a stub; `login` is alice's."""
+    host = host_of(url)
+    logins = {host: Credential("alice", Secret(PASSWORD))} if login else {}
+    return RegistryClient(host, credentials=StaticCredentials(logins), policy=FAST)
+
+
+def pages(tags: list[str], link: Callable[[str], str], cap: int = 100) -> Handler:
+    """A registry that gives at most `cap` tags a page, in the order given, as GHCR does: oldest first."""
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        if request.path == "/v2/":
+            return answer({})
+        query = parse_qs(request.query_string)
+        start = tags.index(query["last"][0]) + 1 if "last" in query else 0
+        page = tags[start : start + min(cap, int(query["n"][0]))]
+        more = start + len(page) < len(tags)
+        path = f"/v2/{REPO}/tags/list?last={page[-1]}&n={query['n'][0]}"
+        headers = {"Link": f'<{link(path)}>; rel="next"'}
+        return answer({"name": REPO, "tags": page}, **(headers if more else {}))
+
+    return handler
+
+
+OLDEST_FIRST = [f"v0.{n}.0" for n in range(250)]
