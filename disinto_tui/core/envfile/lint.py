@@ -32,7 +32,92 @@ class Finding:
     fix: str
 
 
-_PLAIN_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}$\"'\\`{]*)?\}")
+# slug: (why, fix). All observed with Compose 2.26.1, python-dotenv 1.2.4 and bash 5.2.
+_TEXTS = {
+    "bom": (
+        "The file begins with a byte order mark; shells and old python-dotenv read it as part of a name.",
+        "Save the file as UTF-8 without BOM.",
+    ),
+    "crlf": (
+        "Lines end with CR LF; a shell takes the CR for a part of the value.",
+        "Save the file with LF line ends.",
+    ),
+    "lone-cr": (
+        "A CR without LF: Compose reads on in the same line, python-dotenv begins a new one.",
+        "End lines with LF.",
+    ),
+    "not-utf8": (
+        "A byte is not UTF-8: Compose reads U+FFFD there, python-dotenv refuses the whole file.",
+        "Save the file as UTF-8.",
+    ),
+    "odd-blank": (
+        "An invisible character ({}): for some readers a blank or a line end, for others value.",
+        "Remove it.",
+    ),
+    "text-after-quote": (
+        "Text follows a closing quote: a further statement for Compose, while python-dotenv drops the line.",
+        "Put one NAME=value on a line.",
+    ),
+    "bare-name": (
+        "A name without “=”: Compose takes the value from the process environment, others have none.",
+        "Write NAME=value, or remove the line.",
+    ),
+    "odd-name": (
+        "The name is not letters, digits and “_”: it cannot be used as ${{NAME}}, and shells refuse it.",
+        "Rename it.",
+    ),
+    "compose-setting": (
+        "Compose takes a setting of its own from this name; it may turn to another file or project.",
+        "Remove it unless you mean that.",
+    ),
+    "colon": (
+        "“NAME: value” is an assignment for Compose, but not for python-dotenv and shells.",
+        "Write NAME=value.",
+    ),
+    "blank-around-equals": (
+        "There is a blank beside the “=”; a shell does not read that as an assignment.",
+        "Write NAME=value without blanks.",
+    ),
+    "comment-touches-quote": (
+        "“#” touches the closing quote: a comment for Compose, value for a shell.",
+        "Put a space before the “#”.",
+    ),
+    "comment-as-value": (
+        "Compose takes this comment for the value, or for a part of it.",
+        "Put the comment on a line of its own.",
+    ),
+    "dollar": (
+        "Compose, python-dotenv and shells replace this kind of “$” differently.",
+        "Use ${{NAME}} or ${{NAME:-default}}, or single quotes for a “$” that is meant.",
+    ),
+    "escape": (
+        "Compose, python-dotenv and shells undo this backslash in different ways.",
+        "Put real characters in single quotes instead of escapes.",
+    ),
+    "single-quoted-variable": (
+        "python-dotenv replaces ${{…}} within single quotes, Compose does not.",
+        "Use a value without “${{”.",
+    ),
+    "shell-syntax": (
+        "Something here has a meaning to a shell; a script that sources the file may run it.",
+        "Put the value in single quotes.",
+    ),
+    "blank-in-value": (
+        "The value has a blank and no quotes; a shell runs its second word as a command.",
+        "Put the value in single quotes.",
+    ),
+    "undefined-variable": (
+        "{} is not set above{}, so it is empty here unless the environment has it.",
+        "Set it above, or give a default with ${{NAME:-default}}.",
+    ),
+    "duplicate": ("The name is set on line {} already; {}", "Keep one of the lines."),
+    "unreadable": ("{}", "Mend this line: Compose refuses the whole file."),
+    "readers-disagree": ("{}", "Write NAME='value' on a line of its own."),
+}
+
+# The one use of a variable that all three agree on.
+_COMMON_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}$\"'\\`{]*)?\}")
+_ANY_REFERENCE = re.compile(r"\$\{[^{}`()\"']*\}")
 _IDENTIFIER = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*\Z")
 _SHELL = re.compile(r"[`;&|<>()\\\"'*?!\[\]{}~^]")
 _ODD_BLANKS = re.compile("[\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u3000\ufeff]")
@@ -52,241 +137,152 @@ def lint(
     line that counts is named. A reader that raises ValueError (UnicodeDecodeError is one) is reported.
     """
     statements, problems = scan(data)
-    found = [
-        Finding(
-            problem.line, "", "unreadable", problem.reason, "Mend this line: Compose refuses the whole file."
-        )
-        for problem in problems
-    ]
+    found = [_finding(problem.line, "", "unreadable", problem.reason) for problem in problems]
     found += _of_bytes(data)
     seen: dict[str, int] = {}
-    later: dict[str, int] = {}
-    for statement in statements:
-        later[statement.key] = statement.line
+    last_lines = {statement.key: statement.line for statement in statements}
     known = set(environ or ())
-    for at, statement in enumerate(statements):
-        before = statements[at - 1].end if at else None
-        found += _of_statement(data, statement, before)
-        found += _of_references(statement, known, seen, later)
+    before: int | None = None
+    for statement in statements:
+        shares_line = before is not None and b"\n" not in data[before : statement.start]
+        for problem in _of_statement(data, statement, shares_line):
+            found.append(_finding(statement.line, statement.key, problem))
+        found += _of_references(statement, known, seen, last_lines)
         if statement.key in seen:
-            found.append(_duplicate(statement, seen[statement.key]))
+            counts = (
+                "Compose keeps that, python-dotenv does not."
+                if statement.inherited
+                else "the last line counts."
+            )
+            found.append(_finding(statement.line, statement.key, "duplicate", seen[statement.key], counts))
         seen[statement.key] = statement.line
+        before = statement.end
     if not problems:
-        found += _against(data, EnvFile(data, statements), environ, second_reader, second_name)
+        found += _of_readings(data, EnvFile(data, statements), environ, second_reader, second_name)
     return sorted(set(found))
 
 
+def _finding(line: int, key: str, problem: str, *details: object) -> Finding:
+    why, fix = _TEXTS[problem]
+    return Finding(line, nameable(key), problem, why.format(*details), fix.format())
+
+
 def _of_bytes(data: bytes) -> Iterator[Finding]:
-    """What is wrong with the file rather than with a statement."""
+    """What is wrong with the bytes of a line rather than with a statement."""
     if data.startswith(BOM):
-        yield Finding(
-            1, "", "bom", "The file begins with a byte order mark, which a shell and python-dotenv before 1.2.4 "
-            "take for a part of the first name.", "Save the file as UTF-8 without BOM.",
-        )  # fmt: skip
+        yield _finding(1, "", "bom")
     lines = data.split(b"\n")
-    crlf = next((n for n, line in enumerate(lines[:-1], 1) if line.endswith(b"\r")), 0)
+    crlf = next((number for number, line in enumerate(lines[:-1], 1) if line.endswith(b"\r")), 0)
     if crlf:
-        yield Finding(
-            crlf, "", "crlf", "Lines end with CR LF; a shell takes the CR for a part of the value.",
-            "Save the file with LF line ends.",
-        )  # fmt: skip
+        yield _finding(crlf, "", "crlf")
     for number, line in enumerate(lines, 1):
         if b"\r" in line[:-1] or (number == len(lines) and line.endswith(b"\r")):
-            yield Finding(
-                number, "", "lone-cr", "A carriage return without a line feed: Compose reads on, python-dotenv "
-                "begins a new line.", "End lines with LF.",
-            )  # fmt: skip
-        if line.isascii():
-            continue
+            yield _finding(number, "", "lone-cr")
         try:
-            line.decode()
+            text = line.removeprefix(BOM).decode()
         except UnicodeDecodeError:
-            yield Finding(
-                number, "", "not-utf8", "A byte is not UTF-8: Compose reads a replacement character, "
-                "python-dotenv reads nothing of the file.", "Save the file as UTF-8.",
-            )  # fmt: skip
+            yield _finding(number, "", "not-utf8")
             continue
-        text = line.removeprefix(BOM).decode().rstrip("\r")
         if not text.lstrip().startswith("#") and (odd := _ODD_BLANKS.search(text)):
-            yield Finding(
-                number, "", "odd-blank", f"The invisible character U+{ord(odd.group()):04X} is a blank for some "
-                "readers and a part of the value, or a line end, for others.", "Remove it.",
-            )  # fmt: skip
+            yield _finding(number, "", "odd-blank", f"U+{ord(odd.group()):04X}")
 
 
-def _of_statement(data: bytes, statement: Statement, before: int | None) -> Iterator[Finding]:
-    line, key, raw, quote = statement.line, nameable(statement.key), statement.raw, statement.quote
-
-    def finding(problem: str, why: str, fix: str) -> Finding:
-        return Finding(line, key, problem, why, fix)
-
-    if before is not None and b"\n" not in data[before : statement.start]:
-        yield finding(
-            "text-after-quote",
-            "Text follows a closing quote: Compose takes it for a further statement, python-dotenv drops the line.",
-            "Put one NAME=value on a line.",
-        )
+def _of_statement(data: bytes, statement: Statement, shares_line: bool) -> Iterator[str]:
+    """The problems of one statement, as slugs."""
+    if shares_line:
+        yield "text-after-quote"
     elif statement.inherited:
-        yield finding(
-            "bare-name",
-            "A name without “=” takes its value from the process environment in Compose; it has none elsewhere.",
-            "Write NAME=value, or remove the line.",
-        )
+        yield "bare-name"
     if not _IDENTIFIER.match(statement.key):
-        yield finding(
-            "odd-name",
-            "The name is not letters, digits and “_”: it cannot be used as ${NAME}, and a shell refuses it.",
-            "Rename it.",
-        )
+        yield "odd-name"
     if statement.key.startswith("COMPOSE_"):
-        yield finding(
-            "compose-setting",
-            "Compose takes its own settings from this name; it can point commands at another file or project.",
-            "Remove it unless you mean that.",
-        )
+        yield "compose-setting"
     if statement.inherited:
         return
+    raw = statement.raw
     if statement.separator == ":":
-        yield finding(
-            "colon", "Compose reads “NAME: value” as an assignment, python-dotenv and shells do not.",
-            "Write NAME=value.",
-        )  # fmt: skip
+        yield "colon"
     else:
-        value_gap = data[statement.key_end : statement.value_start].split(b"=", 1)
-        if value_gap[0] or (value_gap[-1] and raw and not raw.startswith("#")):
-            yield finding(
-                "blank-around-equals", "There is a blank beside the “=”; a shell does not read that as an assignment.",
-                "Write NAME=value without blanks.",
-            )  # fmt: skip
-    if quote:
-        yield from _of_quoted(statement, finding)
+        head, _, tail = data[statement.key_end : statement.value_start].partition(b"=")
+        if head or (tail and (statement.quote or raw) and not raw.startswith("#")):
+            yield "blank-around-equals"
+    if statement.quote:
+        yield from _of_quoted(statement)
         if data[statement.end : statement.end + 1] == b"#":
-            yield finding(
-                "comment-touches-quote", "“#” touches the closing quote: a comment for Compose, value for a shell.",
-                "Put a space before the “#”.",
-            )  # fmt: skip
+            yield "comment-touches-quote"
     else:
-        yield from _of_unquoted(data, statement, finding)
-    if quote != "'" and "$" in _PLAIN_REFERENCE.sub("", raw):
-        yield finding(
-            "dollar",
-            "Compose, python-dotenv and shells replace this kind of “$” differently; only ${NAME} and "
-            "${NAME:-default} mean the same to all.",
-            "Use ${NAME}, or put the value in single quotes.",
-        )
+        yield from _of_unquoted(data, statement)
+    if statement.quote != "'" and "$" in _COMMON_REFERENCE.sub("", raw):
+        yield "dollar"
 
 
-_Make = Callable[[str, str, str], Finding]
-
-
-def _of_quoted(statement: Statement, finding: _Make) -> Iterator[Finding]:
+def _of_quoted(statement: Statement) -> Iterator[str]:
     raw = statement.raw
     if statement.quote == "'":
         if re.search(r"\\[\\']", raw):
-            yield finding(
-                "escape", "A backslash before a backslash or a quote: Compose, python-dotenv and shells differ.",
-                "Use a value without it.",
-            )  # fmt: skip
+            yield "escape"
         if re.search(r"\$\{[^}]*\}", raw):
-            yield finding(
-                "single-quoted-variable", "python-dotenv replaces ${…} within single quotes, Compose does not.",
-                "Use a value without “${”.",
-            )  # fmt: skip
+            yield "single-quoted-variable"
         return
-    if re.search(r"\\[^\"\\]", raw, re.DOTALL):
-        yield finding(
-            "escape", "Compose, python-dotenv and shells undo this backslash escape in different ways.",
-            "Put the value in single quotes, with real characters instead of escapes.",
-        )  # fmt: skip
+    if "\\" in re.sub(r"\\[\"\\]", "", raw):
+        yield "escape"
     if "`" in raw or "$(" in raw:
-        yield finding(
-            "shell-syntax", "A shell that sources the file runs a command here.", "Use single quotes."
-        )
+        yield "shell-syntax"
 
 
-def _of_unquoted(data: bytes, statement: Statement, finding: _Make) -> Iterator[Finding]:
+def _of_unquoted(data: bytes, statement: Statement) -> Iterator[str]:
     raw = statement.raw
     if raw.startswith("#"):
         if data[statement.value_start - 1 : statement.value_start] not in (b"=", b":"):
-            yield finding(
-                "comment-as-value", "The value is empty for people, but Compose takes the comment for the value.",
-                "Put the comment on a line of its own, or write NAME='' before it.",
-            )  # fmt: skip
+            yield "comment-as-value"
         return
-    comment = re.search(r"\s+#", raw)
-    if comment:
-        yield finding(
-            "comment-as-value", "Only a space before “#” begins a comment for Compose; here it is part of the value.",
-            "Put a space before the “#”.",
-        )  # fmt: skip
+    if comment := re.search(r"\s+#", raw):
+        yield "comment-as-value"
         raw = raw[: comment.start()]
     if re.search(r"\s", raw):
-        yield finding(
-            "blank-in-value", "The value has a blank and no quotes; a shell runs its second word as a command.",
-            "Put the value in single quotes.",
-        )  # fmt: skip
-    if _SHELL.search(_PLAIN_REFERENCE.sub("", raw)):
-        yield finding(
-            "shell-syntax", "The value has characters that mean something to a shell, and no quotes.",
-            "Put the value in single quotes.",
-        )  # fmt: skip
+        yield "blank-in-value"
+    if _SHELL.search(_ANY_REFERENCE.sub("", raw)):
+        yield "shell-syntax"
 
 
 def _of_references(
-    statement: Statement, known: set[str], seen: Mapping[str, int], later: Mapping[str, int]
+    statement: Statement, known: set[str], seen: Mapping[str, int], last_lines: Mapping[str, int]
 ) -> Iterator[Finding]:
     if statement.inherited or statement.quote == "'" or "$" not in statement.template:
         return
     for name, copes in references(statement.template):
         if copes or name in seen or name in known:
             continue
-        where = f"; it is set only below, on line {later[name]}" if name in later else ""
-        yield Finding(
-            statement.line, nameable(statement.key), "undefined-variable",
-            f"{nameable(name) or 'A variable'} is not set in the lines above{where}, so it is empty here unless "
-            "the environment has it.",
-            "Set it above, or give a default with ${NAME:-default}.",
-        )  # fmt: skip
+        below = f", only on line {last_lines[name]}" if name in last_lines else ""
+        shown = nameable(name) or "A variable"
+        yield _finding(statement.line, statement.key, "undefined-variable", shown, below)
 
 
-def _duplicate(statement: Statement, earlier: int) -> Finding:
-    why = f"The name is set on line {earlier} already; the last line counts."
-    if statement.inherited:
-        why = f"A bare name after line {earlier}: Compose keeps that value, python-dotenv forgets it."
-    return Finding(statement.line, nameable(statement.key), "duplicate", why, "Keep one of the lines.")
-
-
-def _against(
+def _of_readings(
     data: bytes, env: EnvFile, environ: Mapping[str, str] | None, reader: Reader | None, name: str
 ) -> Iterator[Finding]:
-    """Where the second reader disagrees, and a variable that only an evaluation misses."""
+    """Where the second reader disagrees, and a required variable that only an evaluation misses."""
     try:
         ours = env.values(environ)
     except BadInput as trouble:
         line, _, reason = trouble.details[0].removeprefix("line ").partition(": ")
-        yield Finding(int(line), "", "unreadable", reason, "Set the variable, or give it a default.")
+        yield _finding(int(line), "", "unreadable", reason)
         return
     if reader is None:
         return
     try:
         theirs = reader(data)
     except ValueError:
-        yield Finding(
-            1, "", "readers-disagree", f"{name} cannot read the file at all; Compose can.",
-            "Mend the other findings first.",
-        )  # fmt: skip
+        yield _finding(1, "", "readers-disagree", f"{name} cannot read the file at all; Compose can.")
         return
     for key in {**ours, **theirs}:
         if ours.get(key) == theirs.get(key):
             continue
-        statement = env.last(key)
-        line = statement.line if statement else 1
         if key not in ours:
             why = f"{name} reads a value here that Compose does not."
         elif theirs.get(key) is None:
             why = f"Compose reads a value here that {name} does not."
         else:
             why = f"Compose and {name} read different values here."
-        yield Finding(
-            line, nameable(key), "readers-disagree", why, "Write NAME='value' on a line of its own."
-        )
+        statement = env.last(key)
+        yield _finding(statement.line if statement else 1, key, "readers-disagree", why)
