@@ -95,6 +95,11 @@ async def config(target: ComposeTarget) -> dict[str, Any]:
     result = await run(config_command(target))
     if not result.ok:
         raise refused(result)
+    return parsed_config(result)
+
+
+def parsed_config(result: Result) -> dict[str, Any]:
+    """The document `config --format json` printed."""
     data = json.loads(result.stdout)
     return data if isinstance(data, dict) else {}
 
