@@ -18,7 +18,7 @@ else:
     import tomli as tomllib
 
 _WHERE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
-_PAIR = re.compile(r"\s*[A-Za-z0-9_.\"'-]+\s*=\s*[^\s\[{]")
+_PAIR = re.compile(r"\s*[A-Za-z0-9_.\"'-]+\s*=\s*(?:[^\s\[{]|\Z)")
 _MOST_FAULTS = 20
 
 
@@ -89,7 +89,7 @@ def _read_on(text: str, first: TomlFault) -> TomlReading:
     """Leave out the faulty line and read again, as long as each fault stands for itself.
 
     A fault about something left open, or one on the very next line that is no `key = value`, most likely
-    follows from the one before: then only the first is told, and nothing is claimed about the rest.
+    follows from the one before: then those so far are told, and nothing is claimed about the rest.
     """
     faults = [first]
     lines = text.split("\n")
@@ -108,7 +108,7 @@ def _read_on(text: str, first: TomlFault) -> TomlReading:
         if following.line == last.line + 1 and not _PAIR.match(lines[following.line - 1]):
             break
         faults.append(following)
-    return TomlReading(text, None, (first,))
+    return TomlReading(text, None, tuple(faults))
 
 
 def _left_open(message: str) -> bool:
