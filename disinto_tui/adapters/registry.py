@@ -223,9 +223,10 @@ class RegistryClient:
         )
 
     async def can_push(self, repository: str) -> bool:
-        """Whether we may push there. Tried by opening an upload and dropping it at once: nothing is stored.
+        """Whether we may push there. Tried by opening an upload and dropping it at once: no image changes.
 
-        GHCR answers 405 to the dropping and lets the upload expire by itself.
+        The dropping takes the right to delete (docker-registry 2.8.2, observed; GHCR answers 405): without
+        it the empty upload stays until the registry purges it. No repository comes into being by it.
         """
         repository = self._name(repository)
         scope = f"repository:{repository}:pull,push"
@@ -240,7 +241,7 @@ class RegistryClient:
         location = self._own(urljoin(answer.url, answer.headers.get("location", "")))
         if location and location != answer.url:
             with contextlib.suppress(DisintoError, DeniedError):
-                await self._send("DELETE", location, scope, retry=False)
+                await self._send("DELETE", location, f"repository:{repository}:delete", retry=False)
         return True
 
     # -- requests ----------------------------------------------------------------------------------------
