@@ -138,8 +138,8 @@ CASES: list[tuple[str, bytes, str | None]] = [
     ("named", b"T=x\nK=r:$T\n", "r:x"),
     ("named, followed by text", b"T=x\nK=$T/y.z\n", "x/y.z"),
     ("named, ended by a dash", b"T=x\nK=$T-y\n", "x-y"),
-    ("single quotes", b"T=x\nK='r:${T}'\n", "r:${T}"),
-    ("double quotes", b'T=x\nK="r:${T}"\n', "r:x"),
+    ("variable in single quotes", b"T=x\nK='r:${T}'\n", "r:${T}"),
+    ("variable in double quotes", b'T=x\nK="r:${T}"\n', "r:x"),
     ("unset", b"K=a${T}b\n", "ab"),
     ("set below only", b"K=${T}\nT=x\n", ""),
     ("itself", b"K=a\nK=${K}b\n", "ab"),
@@ -220,6 +220,8 @@ CASES: list[tuple[str, bytes, str | None]] = [
     ("em space around a value", "K=\u2003v\u2003\n".encode(), "\u2003v"),
     ("not only ASCII", "K=übergrößenträger €\n".encode(), "übergrößenträger €"),
 ]
+
+assert len({name for name, _, _ in CASES}) == len(CASES)
 
 _NAMES = st.sampled_from(["K", "A", "B", "T", "U", "FROM_ENV", "EMPTY_ENV", "K", "T"])
 _ONE_BY_ONE = "va \t#'\"\\$}{:=/`\r\u00a0\u2028\x0b\x1cé\udce9"
