@@ -290,9 +290,9 @@ def table_at(path: Path) -> Table | None:
 
 def names_in(path: Path) -> Iterator[str]:
     """The fixed names (keys and tables) that may stand directly in the table at `path`."""
-    for entry in (*KEYS, *TABLES):
-        if len(entry.path) == len(path) + 1 and entry.path[-1] != "*" and _matches(entry.path[:-1], path):
-            yield entry.path[-1]
+    for entry in (*(key.path for key in KEYS), *(table.path for table in TABLES)):
+        if len(entry) == len(path) + 1 and entry[-1] != "*" and _matches(entry[:-1], path):
+            yield entry[-1]
 
 
 def homes_of(name: str) -> tuple[str, ...]:

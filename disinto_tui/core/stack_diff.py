@@ -154,19 +154,19 @@ def _mounts(name: str, old: dict[str, forms.Mount], new: dict[str, forms.Mount])
                 yield Change("changed", "mount", name, before.source, target, moved.target, True, loss)
                 continue
             loss = f"what is written to {target} then dies with the container"
-            yield Change("removed", "mount", name, target, str(before), danger=True, loss=loss)
+            yield Change("removed", "mount", name, target, before.origin, danger=True, loss=loss)
         elif before is None and after is not None:
             if any(m.source and m.source == after.source and m.target not in new for m in old.values()):
                 continue  # told above as moved
-            yield Change("added", "mount", name, target, after=str(after))
+            yield Change("added", "mount", name, target, after=after.origin)
         elif before is not None and after is not None:
             if before.source != after.source or before.kind != after.kind:
                 hidden = before.source or "the old volume"
                 loss = f"{target} then shows other data, and what is in {hidden} is out of sight"
-                yield Change("changed", "mount", name, target, str(before), str(after), True, loss)
+                yield Change("changed", "mount", name, target, before.origin, after.origin, True, loss)
             else:
                 loss = "the service can no longer write there" if after.read_only else ""
-                yield Change("changed", "mount", name, target, str(before), str(after), bool(loss), loss)
+                yield Change("changed", "mount", name, target, before.origin, after.origin, bool(loss), loss)
 
 
 def _environment(name: str, old: dict[str, str | None], new: dict[str, str | None]) -> Iterator[Change]:

@@ -20,9 +20,14 @@ class Mount:
     kind: str
     read_only: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def origin(self) -> str:
+        """What is mounted, without the place."""
         source = self.source or f"an anonymous {self.kind}"
-        return f"{source} at {self.target}" + (" read-only" if self.read_only else "")
+        return source + (", read-only" if self.read_only else "")
+
+    def __str__(self) -> str:
+        return f"{self.origin} at {self.target}"
 
 
 def split_outside_braces(text: str, separator: str = ":") -> list[str]:

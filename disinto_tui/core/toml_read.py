@@ -15,7 +15,7 @@ from typing import Any
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 _WHERE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _PAIR = re.compile(r"\s*[A-Za-z0-9_.\"'-]+\s*=\s*(?:[^\s\[{]|\Z)")
@@ -44,7 +44,8 @@ class TomlReading:
 
 def loads(text: str) -> dict[str, Any]:
     """Plain data of a TOML text. Raises ValueError (TOMLDecodeError) with the place in its message."""
-    return tomllib.loads(text)
+    data: dict[str, Any] = tomllib.loads(text)
+    return data
 
 
 def read_toml(source: str | bytes) -> TomlReading:
