@@ -109,6 +109,8 @@ def parse_image(text: str) -> ImageRef:
     """
     if not text:
         _refuse(text, 0, "It is empty.")
+    if (scheme := text.find("://")) >= 0:
+        _refuse(text, scheme, "It has a scheme such as https://, which no image reference has.")
     rest, at, digest = text.partition("@")
     if at:
         _check_digest(text, digest, len(rest) + 1)

@@ -110,6 +110,9 @@ class Redactor:
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._secrets)} secrets>"
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Redactor holds secrets and cannot be pickled")
+
     def with_secrets(self, more: Iterable[str | Secret]) -> Redactor:
         """A redactor that knows `more` secrets as well. Raises nothing."""
         return Redactor((*self._secrets, *more))

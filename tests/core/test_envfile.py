@@ -89,6 +89,10 @@ def test_spans_and_lines() -> None:
     assert env.get("B") == "x" and env.get("C") is None and env.get("C", {"C": "y"}) == "y"
 
 
+def test_a_repr_holds_no_value() -> None:
+    assert "s3cr3t" not in repr(EnvFile.parse(b"TOKEN='s3cr3t'\nB=s3cr3t\n"))
+
+
 def test_a_large_file_is_read_in_linear_time() -> None:
     data = b"".join(b"KEY_%d=value number %d # \xc3\xa4\n" % (n, n) for n in range(20000))
     env = EnvFile.parse(data)

@@ -192,6 +192,8 @@ class TestSecret:
             "".join(["a", secret])  # type: ignore[list-item]
         with pytest.raises(TypeError):
             "a" + secret  # type: ignore[operator]
+        with pytest.raises(TypeError):
+            pickle.dumps(Redactor([secret]))
         assert not hasattr(secret, "__dict__")
         assert copy.deepcopy([secret])[0] is secret and copy.copy(secret) is secret
 

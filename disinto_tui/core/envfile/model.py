@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ..errors import BadInput
@@ -43,7 +43,7 @@ class EnvFile:
     Make one with `EnvFile.parse`; `set` and `unset` give new ones; `data` is what goes to the disk.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     statements: tuple[Statement, ...]
 
     @classmethod

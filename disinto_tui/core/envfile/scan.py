@@ -9,7 +9,7 @@ assignment; one bad line makes the whole file unreadable.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .expand import TemplateError, check
 
@@ -56,8 +56,8 @@ class Statement:
     value_start: int
     separator: str
     quote: str
-    raw: str
-    template: str
+    raw: str = field(repr=False)  # may be a secret, and a repr ends up in logs
+    template: str = field(repr=False)
 
     @property
     def inherited(self) -> bool:
