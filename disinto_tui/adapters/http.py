@@ -207,7 +207,7 @@ class HttpClient:
         `retry` (default: for idempotent methods) allows repeating after a broken connection or a 5xx; a 429
         is always repeated, since such a request was not processed. Redirects of GET and HEAD are followed,
         without Authorization once scheme, host or port change, and never from https to http. `verify=False`
-        accepts any TLS certificate: only for hosts the engine lists as insecure.
+        accepts any TLS certificate of this host: only for those the engine lists as insecure.
         Raises Unavailable `<area>.dns|refused|route|tls|proxy|timeout|broken|too-large|redirect`, BadInput
         `<area>.url` for a URL that is none.
         """
@@ -222,7 +222,8 @@ class HttpClient:
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or method not in {"GET", "HEAD"} or not location:
                 return answer
-            url, sent = self._redirected(url, location, sent)
+            before, (url, sent) = url, self._redirected(url, location, sent)
+            verify = verify or not same_origin(before, url)
         raise Unavailable(
             f"{self._name(url)} sent this program in circles.",
             f"It redirected more than {_MAX_REDIRECTS} times.",

@@ -8,15 +8,12 @@ token server) and a stub for what they do not do: pages, GHCR's order, loops, ra
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import re
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Collection
+from urllib.parse import urljoin
 
 from disinto_tui.adapters import registry_errors as errors
-from disinto_tui.adapters.http import HttpClient, Policy, Response, is_loopback, same_origin
-from disinto_tui.adapters.registry_auth import Authorizer, CredentialSource, DeniedError, NoCredentials
+from disinto_tui.adapters.http import Policy, Response
+from disinto_tui.adapters.registry_auth import CredentialSource, DeniedError, NoCredentials
 from disinto_tui.adapters.registry_tags import nearest_tags, next_link, tags_in
 from disinto_tui.adapters.registry_types import (
     DIGEST,
@@ -34,11 +31,9 @@ from disinto_tui.adapters.registry_types import (
     parse_manifest,
     platforms_of,
 )
-from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
+from disinto_tui.adapters.registry_wire import Wire
+from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import DEFAULT_REGISTRY, ImageRef
-
-if TYPE_CHECKING:
-    import asyncio
 
 PAGE = 1000
 """Tags asked for per page; a registry may give fewer and then says where the next page is."""
@@ -49,8 +44,6 @@ _LIST_SECONDS = 300.0
 _MANIFEST_BYTES = 4 << 20
 _CONFIG_BYTES = 8 << 20
 _TAGS_BYTES = 64 << 20
-_HUB_API = "registry-1.docker.io"
-_HTTPS_WANTED = re.compile(rb"(?i)http request (?:to an https|was sent to https)")
 
 
 class RegistryClient:
@@ -77,22 +70,17 @@ class RegistryClient:
         policy: Policy | None = None,
     ) -> None:
         self.host = host
-        self._credentials = credentials or NoCredentials()
-        self._insecure = _is_listed(host, insecure_hosts)
-        self._http = HttpClient(area="registry", peer="The registry", policy=policy)
-        self._base = ""
-        self._auth: Authorizer | None = None
-        self._settling: asyncio.Lock | None = None
+        self._wire = Wire(host, credentials or NoCredentials(), insecure_hosts, policy)
 
     async def __aenter__(self) -> RegistryClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._http.close()
+        await self._wire.close()
 
     async def ping(self) -> str:
         """Whether a registry answers there; returns what it asks for: "" (open), "basic" or "bearer"."""
-        return (await self._settle()).scheme
+        return await self._wire.ping()
 
     async def tags(self, repository: str) -> list[str]:
         """All tags of a repository, in the registry's order (bytewise, or oldest first on GHCR: sort them).
@@ -102,10 +90,12 @@ class RegistryClient:
         when pages repeat, lead elsewhere, or exceed MAX_PAGES or MAX_TAGS.
         """
         repository = self._name(repository)
-        answer = await self._get(f"/v2/{repository}/tags/list?n={PAGE}", repository, max_bytes=_TAGS_BYTES)
+        answer = await self._wire.read(
+            f"/v2/{repository}/tags/list?n={PAGE}", repository, max_bytes=_TAGS_BYTES
+        )
         if answer.status == 404:
-            login = await (await self._settle()).login()
-            raise errors.missing_repository(self.host, repository, login is not None)
+            await self._wire.ping()  # or it is no registry at all
+            raise errors.missing_repository(self.host, repository, await self._wire.has_login())
         return await self._pages(repository, answer)
 
     async def head(self, repository: str, reference: str) -> Descriptor:
@@ -116,7 +106,7 @@ class RegistryClient:
         """
         repository = self._name(repository, reference)
         path = f"/v2/{repository}/manifests/{reference}"
-        answer = await self._get(path, repository, method="HEAD", accept=MANIFEST_TYPES)
+        answer = await self._wire.read(path, repository, method="HEAD", accept=MANIFEST_TYPES)
         if answer.status == 404:
             raise await self._missing(repository, reference)
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -138,7 +128,7 @@ class RegistryClient:
         """
         repository = self._name(repository, reference)
         name = self._full(repository, reference)
-        answer = await self._get(
+        answer = await self._wire.read(
             f"/v2/{repository}/manifests/{reference}",
             repository,
             accept=MANIFEST_TYPES,
@@ -175,7 +165,9 @@ class RegistryClient:
         """
         repository = self._name(repository, digest)
         name = self._full(repository, digest)
-        answer = await self._get(f"/v2/{repository}/blobs/{digest}", repository, max_bytes=_CONFIG_BYTES)
+        answer = await self._wire.read(
+            f"/v2/{repository}/blobs/{digest}", repository, max_bytes=_CONFIG_BYTES
+        )
         if answer.status == 404:
             raise errors.missing_image(self.host, repository, digest, ())
         if digest_of(answer.body, digest) != digest:
@@ -231,159 +223,18 @@ class RegistryClient:
         repository = self._name(repository)
         scope = f"repository:{repository}:pull,push"
         try:
-            answer = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope, retry=True)
+            answer = await self._wire.send("POST", f"/v2/{repository}/blobs/uploads/", scope, retry=True)
         except DeniedError:
             return False
         if answer.status in {401, 403, 405}:
             return False
         if answer.status not in {201, 202}:
             raise errors.unexpected(self.host, answer, errors.words_of(answer))
-        location = self._own(urljoin(answer.url, answer.headers.get("location", "")))
+        location = self._wire.own(urljoin(answer.url, answer.headers.get("location", "")))
         if location and location != answer.url:
             with contextlib.suppress(DisintoError, DeniedError):
-                await self._send("DELETE", location, f"repository:{repository}:delete", retry=False)
+                await self._wire.send("DELETE", location, f"repository:{repository}:delete", retry=False)
         return True
-
-    # -- requests ----------------------------------------------------------------------------------------
-
-    def _bases(self) -> list[str]:
-        """Where the registry may be, likeliest first. https alone, unless plain http is allowed."""
-        if self.host == DEFAULT_REGISTRY:
-            return [f"https://{_HUB_API}"]
-        if is_loopback(urlsplit(f"//{self.host}").hostname or ""):
-            return [f"http://{self.host}", f"https://{self.host}"]
-        if self._insecure:
-            return [f"https://{self.host}", f"http://{self.host}"]
-        return [f"https://{self.host}"]
-
-    async def _settle(self) -> Authorizer:
-        """Find the registry and what it asks for, once."""
-        if self._auth is not None:
-            return self._auth
-        if self._settling is None:
-            import asyncio
-
-            self._settling = asyncio.Lock()
-        async with self._settling:
-            return self._auth or await self._discover()
-
-    async def _discover(self) -> Authorizer:
-        trouble: Unavailable | None = None
-        for base in self._bases():
-            try:
-                answer = await self._http.request("GET", f"{base}/v2/", verify=not self._insecure)
-            except Unavailable as error:
-                trouble = trouble or error
-                continue
-            if answer.status == 400 and _HTTPS_WANTED.search(answer.body):
-                trouble = trouble or errors.unexpected(self.host, answer)
-                continue
-            if answer.status not in {200, 401, 403} or (answer.status == 200 and answer.is_html):
-                raise errors.unexpected(self.host, answer, errors.words_of(answer))
-            auth = Authorizer(self.host, base, self._credentials, self._http)
-            if answer.status == 401:
-                auth.learn(answer)
-            self._base, self._auth = base, auth
-            return auth
-        raise trouble or ValueError(f"no address for {self.host}")
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        scope: str,
-        *,
-        accept: Iterable[str] = (),
-        max_bytes: int = 1 << 20,
-        retry: bool | None = None,
-        auth: Authorizer | None = None,
-        deadline: float | None = None,
-    ) -> Response:
-        """One request with our Authorization, renewed once when it is refused. Raises DeniedError."""
-        settled = await self._settle()
-        auth = auth or settled
-        # Digests and sizes are about the bytes themselves: no compression on the way.
-        headers = {"Accept": ", ".join(accept) or "*/*"} | ({"Accept-Encoding": "identity"} if accept else {})
-
-        async def ask(authorization: str | None) -> Response:
-            return await self._http.request(
-                method,
-                path if path.startswith("http") else self._base + path,
-                headers=headers | ({"Authorization": authorization} if authorization else {}),
-                max_bytes=max_bytes,
-                retry=retry,
-                verify=not self._insecure,
-                deadline=deadline,
-            )
-
-        used = await auth.header(scope)
-        answer = await ask(used)
-        if answer.status == 401 and same_origin(answer.url, self._base):
-            better = await auth.again(answer, used, scope)
-            if better is not None:
-                answer = await ask(better)
-        return answer
-
-    async def _get(
-        self,
-        path: str,
-        repository: str,
-        *,
-        method: str = "GET",
-        accept: Iterable[str] = (),
-        max_bytes: int = 1 << 20,
-        deadline: float | None = None,
-    ) -> Response:
-        """Read something; the answer is a 200 or a 404, everything else is raised in words."""
-        scope = f"repository:{repository}:pull"
-
-        async def ask(auth: Authorizer | None = None) -> Response:
-            return await self._send(
-                method, path, scope, accept=accept, max_bytes=max_bytes, auth=auth, deadline=deadline
-            )
-
-        auth = await self._settle()
-        try:
-            answer = await ask()
-        except DeniedError as denial:
-            answer, refused = denial.response, True
-        else:
-            ours = same_origin(answer.url, self._base)
-            if answer.status == 200 or (answer.status == 404 and ours):
-                return answer
-            refused = ours and answer.status in {401, 403}
-        said = auth.redact(errors.words_of(answer))
-        if not refused:
-            raise errors.unexpected(self.host, answer, said)
-        login = await auth.login()
-        open_to_all = False
-        if login is not None:
-            with contextlib.suppress(DisintoError, DeniedError):
-                open_to_all = (await ask(auth.without_login())).status == 200
-        raise errors.denied(
-            errors.Denial(
-                self.host,
-                repository,
-                answer.status,
-                with_login=login is not None,
-                open_to_all=open_to_all,
-                basic=auth.scheme == "basic",
-                remark=self._credentials.remark(self.host) if login is None else "",
-                said=said,
-            )
-        )
-
-    def _own(self, url: str) -> str:
-        """A URL the registry gave, on our way of reaching it; empty when it leads to another host.
-
-        A registry behind a TLS proxy often names itself with http: only its path and query are used.
-        """
-        theirs, ours = urlsplit(url), urlsplit(self._base)
-        if (theirs.hostname, theirs.port) != (ours.hostname, ours.port) and not (
-            theirs.hostname == ours.hostname and theirs.port in {None, 80, 443}
-        ):
-            return ""
-        return f"{self._base}{theirs.path}" + (f"?{theirs.query}" if theirs.query else "")
 
     # -- tags --------------------------------------------------------------------------------------------
 
@@ -408,7 +259,7 @@ class RegistryClient:
             if not link:
                 return list(found)
             empty = empty + 1 if len(found) == before else 0
-            url = self._own(urljoin(answer.url, link))
+            url = self._wire.own(urljoin(answer.url, link))
             if not url:
                 raise errors.paging(self.host, "The next page is said to be on another host.")
             if url in seen or empty > _EMPTY_PAGES or (size and len(found) == before):
@@ -418,7 +269,7 @@ class RegistryClient:
             if loop.time() > until:
                 raise errors.paging(self.host, f"It took longer than {_LIST_SECONDS:.0f} s.")
             seen.add(url)
-            answer = await self._get(url, repository, max_bytes=_TAGS_BYTES)
+            answer = await self._wire.read(url, repository, max_bytes=_TAGS_BYTES)
             if answer.status == 404:
                 raise errors.paging(self.host, "A page it named is not there.")
 
@@ -458,22 +309,6 @@ class RegistryClient:
     def _full(self, repository: str, reference: str) -> str:
         mark = "" if not reference else "@" if ":" in reference else ":"
         return f"{self.host}/{repository}{mark}{reference}"
-
-
-def _is_listed(host: str, listed: Collection[str]) -> bool:
-    """Whether the engine lists that host as insecure: by name, or by a network its address is in."""
-    if host in listed:
-        return True
-    name = (urlsplit(f"//{host}").hostname or "").lower()
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    for entry in listed:
-        with contextlib.suppress(ValueError):
-            if "/" in entry and address in ipaddress.ip_network(entry, strict=False):
-                return True
-    return False
 
 
 def _platform(given: Platform | str | None) -> Platform | None:

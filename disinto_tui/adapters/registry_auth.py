@@ -125,14 +125,24 @@ class _Token:
 class Authorizer:
     """The Authorization header for requests to one registry.
 
-    `host` is the registry's name as operators write it, `base` the URL it is reached at.
+    `host` is the registry's name as operators write it, `base` the URL it is reached at. `insecure`: the
+    engine lists it as such, so any certificate of that host is accepted.
     """
 
-    def __init__(self, host: str, base: str, credentials: CredentialSource, http: HttpClient) -> None:
+    def __init__(
+        self,
+        host: str,
+        base: str,
+        credentials: CredentialSource,
+        http: HttpClient,
+        *,
+        insecure: bool = False,
+    ) -> None:
         self._host = host
-        self._base = base
+        self.base = base
         self._credentials = credentials
         self._http = http
+        self._insecure = insecure
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
@@ -160,7 +170,7 @@ class Authorizer:
 
     def without_login(self) -> Authorizer:
         """The same registry seen by nobody in particular; to tell a bad login from a private image."""
-        other = Authorizer(self._host, self._base, NoCredentials(), self._http)
+        other = Authorizer(self._host, self.base, NoCredentials(), self._http, insecure=self._insecure)
         other._challenge = self._challenge
         return other
 
@@ -244,6 +254,7 @@ class Authorizer:
                 headers={"Accept": "application/json"}
                 | ({"Authorization": _basic(login)} if login is not None else {}),
                 max_bytes=_TOKEN_BYTES,
+                verify=self._verified(realm),
             )
         if response.status in {400, 401, 403}:
             raise DeniedError(response, login is not None)
@@ -267,6 +278,7 @@ class Authorizer:
             body=urlencode({name: value for name, value in form.items() if value}).encode(),
             max_bytes=_TOKEN_BYTES,
             retry=True,
+            verify=self._verified(realm),
         )
 
     def _read(self, realm: str, response: Response) -> tuple[Secret, float]:
@@ -293,8 +305,11 @@ class Authorizer:
             code="registry.token",
         )
 
+    def _verified(self, realm: str) -> bool:
+        return not (self._insecure and urlsplit(realm).hostname == urlsplit(self.base).hostname)
+
     def _check_realm(self, realm: str) -> None:
-        parts, base = urlsplit(realm), urlsplit(self._base)
+        parts, base = urlsplit(realm), urlsplit(self.base)
         if parts.scheme == "https" and parts.hostname:
             return
         plain_here = base.scheme == "http" and (
@@ -311,7 +326,7 @@ class Authorizer:
 
     def _may_have_credentials(self, realm: str) -> bool:
         """https, or plain http on the registry's own host (any name of this machine is one host)."""
-        parts, base = urlsplit(realm), urlsplit(self._base)
+        parts, base = urlsplit(realm), urlsplit(self.base)
         if parts.scheme == "https":
             return True
         theirs, ours = parts.hostname or "", base.hostname or ""

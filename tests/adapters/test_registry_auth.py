@@ -128,6 +128,7 @@ async def test_tokens_are_renewed_before_they_expire(
     async with serving(guard.tokens) as tokens, serving(stub) as url, at(url) as registry:
         guard.realm = f"{tokens}/token"
         await registry.head(REPO, "v1")
+        stub.requests.clear()
         loop = asyncio.get_running_loop()
         now = loop.time
         seconds = 0.95 if lifetime == {"expires_in": 1} else 56
@@ -135,7 +136,7 @@ async def test_tokens_are_renewed_before_they_expire(
             patch.setattr(loop, "time", lambda: now() + seconds)
             await registry.head(REPO, "v1")
     assert len(guard.asked) == 2
-    assert sum(method == "HEAD" for method, _, _ in stub.requests) == 2, "no request with an old token"
+    assert len(stub.requests) == 1, "no request with an old token"
 
 
 async def test_a_token_never_accepted_is_not_fetched_for_ever() -> None:
@@ -147,7 +148,7 @@ async def test_a_token_never_accepted_is_not_fetched_for_ever() -> None:
         with pytest.raises(Unavailable) as caught:
             await registry.tags(REPO)
     assert caught.value.code == "registry.denied"
-    assert len(guard.asked) == 2
+    assert len(guard.asked) == 1
 
 
 async def test_granted_less_than_needed_is_a_denial_without_another_token() -> None:
@@ -336,21 +337,23 @@ async def test_asking_whether_we_may_push(post: int, delete: int, may: bool) -> 
     async with serving(handler) as url, at(url) as registry:
         assert await registry.can_push(REPO) is may
     asked = [("POST", f"/v2/{REPO}/blobs/uploads/")]
-    assert seen[1:] == asked + ([("DELETE", f"/v2/{REPO}/blobs/uploads/abc?_state=x%3D")] if may else [])
+    assert seen == asked + ([("DELETE", f"/v2/{REPO}/blobs/uploads/abc?_state=x%3D")] if may else [])
 
 
 async def test_which_scheme_is_spoken(tls_server: str) -> None:
     """Plain http to this machine, https when that is what answers, and never plain http elsewhere."""
     async with RegistryClient(host_of(tls_server), insecure_hosts=["127.0.0.0/8"], policy=FAST) as registry:
         assert await registry.ping() == ""
-    assert RegistryClient("ghcr.io")._bases() == ["https://ghcr.io"]
-    assert RegistryClient("docker.io")._bases() == ["https://registry-1.docker.io"]
-    assert RegistryClient("10.1.2.3:5000")._bases() == ["https://10.1.2.3:5000"]
+    assert RegistryClient("ghcr.io")._wire.bases() == ["https://ghcr.io"]
+    assert RegistryClient("docker.io")._wire.bases() == ["https://registry-1.docker.io"]
+    assert RegistryClient("10.1.2.3:5000")._wire.bases() == ["https://10.1.2.3:5000"]
     both = ["https://10.1.2.3:5000", "http://10.1.2.3:5000"]
     for listed in (["10.1.2.3:5000"], ["10.1.0.0/16"]):
-        assert RegistryClient("10.1.2.3:5000", insecure_hosts=listed)._bases() == both
-    assert RegistryClient("reg.lan", insecure_hosts=["10.1.0.0/16", "x/y"])._bases() == ["https://reg.lan"]
-    assert RegistryClient("[::1]:5000")._bases()[0] == "http://[::1]:5000"
+        assert RegistryClient("10.1.2.3:5000", insecure_hosts=listed)._wire.bases() == both
+    assert RegistryClient("reg.lan", insecure_hosts=["10.1.0.0/16", "x/y"])._wire.bases() == [
+        "https://reg.lan"
+    ]
+    assert RegistryClient("[::1]:5000")._wire.bases()[0] == "http://[::1]:5000"
     assert RegistryClient("docker.io")._name("busybox") == "library/busybox"
 
 

@@ -209,7 +209,7 @@ async def test_a_token_that_is_refused_is_replaced(tokened: Registry) -> None:
     assert tokened.tokens is not None
     async with at(tokened, logged_in(tokened, "alice", tokened.password)) as client:
         await client.tags(REPO)
-        auth = await client._settle()
+        auth = client._wire._auth
         (key, held), before = next(iter(auth._tokens.items())), len(tokened.tokens.grants)
         auth._tokens[key] = type(held)(Secret(held.value.reveal()[:-8] + "AAAAAAAA"), held.until)
         assert set(await client.tags(REPO)) == set(VERSIONS)
