@@ -3,6 +3,8 @@
 set -euo pipefail
 # shellcheck source=docker/engine/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=docker/engine/dockerd.sh
+. "$(dirname "${BASH_SOURCE[0]}")/dockerd.sh"
 
 usage() {
     cat <<'TEXT'
@@ -37,12 +39,6 @@ needed_by() {
     done
 }
 
-# Containers get their grace when dockerd stops: up to a minute before it is killed.
-stop_engine() {
-    end_noted "$STATE/dockerd" 60
-    end_noted "$STATE/containerd" 10
-}
-
 [ -d "$STATE" ] || exit 0
 locked "$STATE"
 rm -f "$STATE/users/$WHO"
@@ -52,9 +48,9 @@ if [ -n "$users" ]; then
     printf '  %-44s\n' "engine kept, needed by: ${users% }"
     exit 0
 fi
-if alive "$STATE/dockerd" || alive "$STATE/containerd"; then
-    step "stopping the engine" stop_engine ||
+if alive "$STATE/dockerd" || alive "$STATE/containerd" || dockerd_was_killed; then
+    step "stopping the engine" end_dockerd ||
         fail 1 "The engine did not end." "Its process ids are in $STATE/dockerd and $STATE/containerd." \
             "End them by id and run this again."
 fi
-rm -rf "$STATE/users" "$STATE/endpoint" "$STATE/dockerd" "$STATE/containerd"
+rm -rf "$STATE/users" "$STATE/endpoint" "$STATE/dockerd" "$STATE/dockerd.argv" "$STATE/containerd"

@@ -5,6 +5,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=docker/engine/packages.sh
 . "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
+# shellcheck source=docker/engine/dockerd.sh
+. "$(dirname "${BASH_SOURCE[0]}")/dockerd.sh"
 
 usage() {
     cat <<'TEXT'
@@ -36,8 +38,6 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-engine_answers() { docker version --format '{{.Server.Version}}'; }
-
 # Debian keeps daemons in sbin, which an ordinary user's PATH may lack.
 find_dockerd() { PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin command -v dockerd; }
 
@@ -48,41 +48,13 @@ need_debian() {
 }
 
 start_dockerd() {
-    local binary log=$STATE/dockerd.log socket=${DOCKER_HOST:-unix:///var/run/docker.sock} extra=() pid
-    binary=$(find_dockerd)
+    local socket=${DOCKER_HOST:-unix:///var/run/docker.sock} extra=()
     if [ -n "$DATA_ROOT" ]; then
         extra=(--data-root "$DATA_ROOT/data" --exec-root "$DATA_ROOT/exec" --pidfile "$DATA_ROOT/pid"
             --bridge none --iptables=false)
     fi
     # The socket belongs to whoever brings the engine up: no new login for a group to take effect.
-    # setsid keeps the id and frees the engine from this terminal's Ctrl-C.
-    # shellcheck disable=SC2016
-    pid=$(as_root sh -c 'PATH=$PATH:/usr/sbin:/sbin; export PATH; exec 9>&-
-        log=$1; shift; setsid "$@" >"$log" 2>&1 </dev/null & echo $!' \
-        dockerd "$log" "$binary" --host "$socket" --group "$(id -gn)" "${extra[@]}")
-    remember "$STATE/dockerd" "$pid"
-    if ! wait_until 30 engine_or_death; then
-        echo "dockerd did not answer within 30 seconds"
-    fi
-    engine_answers >/dev/null 2>&1 && note_containerd "$pid" && return 0
-    tail -n 8 "$log"
-    end_noted "$STATE/dockerd"
-    return 1
-}
-
-# A dockerd that dies at once should not cost thirty seconds.
-engine_or_death() { engine_answers || ! alive "$STATE/dockerd"; }
-
-# dockerd ends its containerd itself; noted all the same, for the day dockerd is killed. The kernel
-# is asked directly: a minimal system has no ps and no pgrep.
-note_containerd() {
-    local stat pid
-    for stat in /proc/[0-9]*/stat; do
-        pid=${stat%/stat} pid=${pid#/proc/}
-        if grep -qE "^$pid \(containerd\) . $1 " "$stat" 2>/dev/null; then
-            remember "$STATE/containerd" "$pid"
-        fi
-    done
+    launch_dockerd "$(find_dockerd)" --host "$socket" --group "$(id -gn)" "${extra[@]}"
 }
 
 bring_up() {
