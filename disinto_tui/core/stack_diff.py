@@ -58,13 +58,15 @@ def semantic_diff(
 
     Takes what the YAML reader gives, in Compose's short or long forms. `old_project` is the real project
     name when `old` has no `name:`. `environ` (HOME, what `.env` says) lets mounts be compared by what their
-    paths come to; without it `${HOME}/.ssh` and `/home/ops/.ssh` differ. Raises nothing: parts of an unexpected shape compare as a whole.
+    paths come to; without it `${HOME}/.ssh` and `/home/ops/.ssh` differ. Raises nothing: parts of an
+    unexpected shape compare as a whole.
     """
+    old_name = old.get("name") or old_project
     changes = [
-        *_project(old.get("name") or old_project, new.get("name")),
+        *_project(old_name, new.get("name")),
         *_services(_table(old, "services"), _table(new, "services"), environ or {}),
-        *_volumes(_table(old, "volumes"), _table(new, "volumes")),
-        *_networks(_table(old, "networks"), _table(new, "networks")),
+        *_volumes(_named(old, "volumes", old_name), _named(new, "volumes", new.get("name"))),
+        *_networks(_named(old, "networks", old_name), _named(new, "networks", new.get("name"))),
     ]
     return tuple(sorted(changes, key=lambda change: not change.danger))
 
@@ -72,6 +74,19 @@ def semantic_diff(
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _named(data: Mapping[str, Any], key: str, project: object) -> dict[str, Any]:
+    """Volumes or networks, without what Compose adds when it spells a definition out."""
+    found: dict[str, Any] = {}
+    for name, value in _table(data, key).items():
+        plain = dict(value) if isinstance(value, Mapping) else {}
+        if plain.get("name") == f"{project}_{name}":
+            del plain["name"]
+        if plain.get("ipam") == {}:
+            del plain["ipam"]
+        found[name] = plain
+    return found
 
 
 def _keys(old: Iterable[str], new: Iterable[str]) -> list[str]:
@@ -271,7 +286,7 @@ def _volumes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]
             yield Change("removed", "volume", "", name, danger=True, loss=loss)
         elif name not in old:
             yield Change("added", "volume", "", name)
-        elif (old[name] or {}) != (new[name] or {}):
+        elif old[name] != new[name]:
             loss = "Compose may offer to make it anew, which deletes the data"
             yield Change("changed", "volume", "", name, danger=True, loss=loss)
 
@@ -282,7 +297,7 @@ def _networks(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
             yield Change("removed", "network", "", name)
         elif name not in old:
             yield Change("added", "network", "", name)
-        elif forms.plain(old[name] or {}) != forms.plain(new[name] or {}):
+        elif forms.plain(old[name]) != forms.plain(new[name]):
             yield Change("changed", "network", "", name)
 
 

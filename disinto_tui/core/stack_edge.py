@@ -122,7 +122,7 @@ def _full_edge(inputs: StackInputs) -> Service:
             bind_mount(literal(inputs.host.docker_socket), "/var/run/docker.sock"),
             *(key if inputs.host.tunnel_key else ()),
             *claude_mounts(inputs),
-            "${CHAT_HISTORY_DIR:-./state/chat-history}:/var/lib/chat/history",
+            bind_mount("${CHAT_HISTORY_DIR:-./state/chat-history}", "/var/lib/chat/history", create=True),
         ],
         "healthcheck": _check("CMD", "curl", "-fsS", "http://127.0.0.1:2019/config/"),
         "networks": [NETWORK],
@@ -186,7 +186,7 @@ def reproduce(inputs: StackInputs) -> Service:
             bind_mount(literal(inputs.host.docker_socket), "/var/run/docker.sock"),
             "agent-data:/home/agent/data",
             "project-repos:/home/agent/repos",
-            f"{CLAUDE_SHARED}:{CLAUDE_SHARED}",
+            bind_mount(CLAUDE_SHARED, CLAUDE_SHARED, create=True),
             *ssh_mounts(inputs),
         ],
     }

@@ -100,12 +100,13 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def bind_mount(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
-    """A bind mount whose source must exist: with the short form Docker would create a directory there."""
+def bind_mount(source: str, target: str, *, read_only: bool = False, create: bool = False) -> dict[str, Any]:
+    """A bind mount whose source must exist, unless `create` lets Docker make a directory there, as the short
+    form always does. (A variable in the short form also breaks `config --no-interpolate`.)"""
     mount: dict[str, Any] = {"type": "bind", "source": source, "target": target}
     if read_only:
         mount["read_only"] = True
-    mount["bind"] = {"create_host_path": False}
+    mount["bind"] = {"create_host_path": create}
     return mount
 
 
@@ -117,7 +118,7 @@ def _home(inputs: StackInputs, variable: str, path: str) -> str:
 def claude_mounts(inputs: StackInputs) -> list[Any]:
     """Claude's shared directory, at the same absolute path on the host and in every container: copies of
     OAuth credentials invalidate one another. The entrypoint puts its owner right, so Docker may make it."""
-    mounts: list[Any] = [f"{CLAUDE_SHARED}:{CLAUDE_SHARED}"]
+    mounts: list[Any] = [bind_mount(CLAUDE_SHARED, CLAUDE_SHARED, create=True)]
     if inputs.host.claude_json and inputs.host.home:
         file = _home(inputs, "CLAUDE_CONFIG_FILE", ".claude.json")
         mounts.append(bind_mount(file, "/home/agent/.claude.json", read_only=True))

@@ -30,6 +30,7 @@ from disinto_tui.core.stack import (
 )
 from disinto_tui.core.stack_env import env_skeleton, missing_variables, render_variables, variables
 from disinto_tui.core.stack_forms import environment, mounts
+from disinto_tui.core.stack_services import CLAUDE_SHARED
 
 QWEN = LocalAgent("qwen", "http://10.0.0.5:8081", "qwen3", forge_user="qwen-bot", roles=("dev", "review"))
 APP = Project("app", "acme/app", "acme/app-ops", ci=Ci(7))
@@ -264,7 +265,8 @@ def test_a_missing_bind_source_is_an_error_and_no_new_directory() -> None:
     _, services = stack_of(host=EVERYTHING)
     binds = [m for service in services.values() for m in service.get("volumes", ()) if isinstance(m, dict)]
     assert len(binds) > 8
-    assert all(mount["bind"] == {"create_host_path": False} for mount in binds)
+    created = {mount["target"] for mount in binds if mount["bind"]["create_host_path"]}
+    assert created == {CLAUDE_SHARED}, "the entrypoint makes that one the agent's"
 
 
 def test_the_first_verdict_on_health_comes_within_seconds() -> None:
