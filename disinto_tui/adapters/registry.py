@@ -58,7 +58,7 @@ class RegistryClient:
     Every method raises, besides what it says itself: Unavailable `registry.dns|refused|route|tls|proxy|
     timeout|broken|too-large|redirect` (no answer), `registry.denied` (401 or 403, with the cure),
     `registry.busy` (429), `registry.failing` (5xx), `registry.html`, `registry.answer`, `registry.token`;
-    Refused `registry.realm`; BadInput `image.grammar`.
+    Refused `registry.realm`; BadInput `image.grammar` (the constructor too, for `host`).
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class RegistryClient:
         policy: Policy | None = None,
     ) -> None:
         self.host = host
+        self._check("any/name", "")
         self._wire = Wire(host, credentials or NoCredentials(), insecure_hosts, policy)
 
     async def __aenter__(self) -> RegistryClient:
@@ -292,11 +293,13 @@ class RegistryClient:
         """The repository's path in the API, after the grammar was checked."""
         if self.host == DEFAULT_REGISTRY and "/" not in repository:
             repository = f"library/{repository}"
-        digest = ":" in reference
+        self._check(repository, reference)
+        return repository
+
+    def _check(self, repository: str, reference: str) -> None:
+        tag, digest = (None, reference) if ":" in reference else (reference or None, None)
         try:
-            ImageRef(
-                self.host, repository, None if digest else reference or None, reference if digest else None
-            )
+            ImageRef(self.host, repository, tag, digest)
         except ValueError:
             raise BadInput(
                 "That is not the name of an image.",
@@ -304,7 +307,6 @@ class RegistryClient:
                 "Correct it and try again.",
                 code="image.grammar",
             ) from None
-        return repository
 
     def _full(self, repository: str, reference: str) -> str:
         mark = "" if not reference else "@" if ":" in reference else ":"

@@ -7,6 +7,7 @@ import json
 import pytest
 from aiohttp import web
 
+from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_types import (
     ImageConfig,
     ImageInfo,
@@ -241,3 +242,10 @@ async def test_names_are_checked_before_anything_is_sent(repository: str, refere
             await registry.head(repository, reference)
     assert caught.value.code == "image.grammar"
     assert stub.requests == []
+
+
+@pytest.mark.parametrize("host", ["", "a b", "ghcr.io/x", "http://ghcr.io", "[::", "user@host", "host:port"])
+def test_what_is_no_registry(host: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        RegistryClient(host)
+    assert caught.value.code == "image.grammar"
