@@ -54,7 +54,7 @@ def init(
     never from the command line, where every process list shows it. Giving the same again changes nothing.
     """
     if sample:
-        from disinto_tui.core.project import render_sample_config
+        from disinto_tui.core.project_sample import render_sample_config
 
         session.output.data(render_sample_config().rstrip("\n"))
         return ExitCode.DONE

@@ -8,7 +8,7 @@ both in step gives the stream back, so attaching late shows what watching from t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 StepState = Literal["done", "skipped", "failed", "cancelled", "undone"]
@@ -117,7 +117,7 @@ def event_from_json(data: Mapping[str, Any]) -> Event:
     cls = _KINDS.get(str(data.get("kind")))
     if cls is None:
         raise ValueError(f"not an event: kind {data.get('kind')!r}")
-    names = cls.__dataclass_fields__
+    names = {item.name for item in fields(cls)}  # not `kind`, which is a class variable
     given = {
         key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names
     }

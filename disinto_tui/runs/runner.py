@@ -89,6 +89,11 @@ class Context:
         """Journal an event and tell whoever listens in this process."""
         self._tell(self.writer.write(event))
 
+    def ended(self, state: StepState, began: float, reason: str = "") -> None:
+        """Journal how the step under way ended, `began` being `time.monotonic()` of its start."""
+        told = neutralise(self.redactor.redact(reason))
+        self.event(StepEnded(time.time(), self.step_id, state, round(time.monotonic() - began, 3), told))
+
     @property
     def sink(self) -> LineSink:
         """`lines`, typed as what `process.run` takes."""
@@ -99,7 +104,7 @@ class Context:
             self.listener(event)
 
 
-class _StopAsked(Exception):  # noqa: N818  # not an error: the operator's wish
+class _StopAsked(Exception):  # not an error: the operator's wish
     """The operator asked to stop; the step under way was finished first."""
 
 
@@ -164,28 +169,24 @@ async def _step(ctx: Context, step: Step, operation: Operation) -> None:
     ctx.step_id = step.id
     began = time.monotonic()
     ctx.event(StepStarted(time.time(), step.id))
-
-    def ended(state: StepState, reason: str = "") -> None:
-        ctx.event(StepEnded(time.time(), step.id, state, round(time.monotonic() - began, 3), reason))
-
     try:
         already = await operation.check(ctx, step.params)
         if already is not None:
-            ended("skipped", already)
+            ctx.ended("skipped", began, already)
             return
         ctx.result.update(await _cancellable(ctx, step, operation.run(ctx, step.params)))
     except _StopAsked:
-        ended("cancelled", "Stopped as asked.")
+        ctx.ended("cancelled", began, "Stopped as asked.")
         raise
     except DisintoError as error:
-        ended("failed", f"{error.what} {error.why}")
+        ctx.ended("failed", began, f"{error.what} {error.why}")
         raise
     except Exception as error:
         failure = unexpected(error)
         ctx.say(*(f"{type(error).__name__}: {error}".splitlines() or [type(error).__name__]))
-        ended("failed", f"{failure.what} {failure.why}")
+        ctx.ended("failed", began, f"{failure.what} {failure.why}")
         raise failure from error
-    ended("done")
+    ctx.ended("done", began)
 
 
 async def _cancellable(ctx: Context, step: Step, work: Any) -> Mapping[str, Any]:
@@ -230,7 +231,7 @@ async def _take_back(
         except Exception as error:
             failures.append(unexpected(error))
             state, reason = "failed", f"{type(error).__name__}: {error}"
-        ctx.event(StepEnded(time.time(), step.id, state, round(time.monotonic() - began, 3), reason))
+        ctx.ended(state, began, reason)
     if after is not None:
         return RunEnded(time.time(), "undone", int(after.exit_code))
     ctx.run.drop_staged()

@@ -11,7 +11,7 @@ boot() { cat /proc/sys/kernel/random/boot_id; }
 # launch_dockerd BINARY ARGUMENT...: started, answering, and noted with the way it was started.
 launch_dockerd() {
     local log=$STATE/dockerd.log pid
-    drop_pidfiles "$@"
+    drop_pidfiles
     # setsid keeps the id and frees the engine from this terminal's Ctrl-C.
     # shellcheck disable=SC2016
     pid=$(as_root sh -c 'PATH=$PATH:/usr/sbin:/sbin; export PATH; exec 9>&-
@@ -38,16 +38,8 @@ drop_pidfile() {
 }
 
 drop_pidfiles() {
-    local pidfile=/var/run/docker.pid exec_root=/var/run/docker
-    while [ $# -gt 1 ]; do
-        case $1 in
-            --pidfile) pidfile=$2 ;;
-            --exec-root) exec_root=$2 ;;
-        esac
-        shift
-    done
-    drop_pidfile "$STATE/dockerd" "$pidfile"
-    drop_pidfile "$STATE/containerd" "$exec_root/containerd/containerd.pid"
+    drop_pidfile "$STATE/dockerd" /var/run/docker.pid
+    drop_pidfile "$STATE/containerd" /var/run/docker/containerd/containerd.pid
 }
 
 # dockerd ends its containerd itself; noted all the same, for the day dockerd is killed. The kernel

@@ -15,21 +15,18 @@ usage: docker/engine/up.sh [options] [PACKAGE...]
   --state DIR       where to note what was started (default: .ground in the repository)
   --for NAME        who needs the engine (default: hand); down.sh ends it when nobody does
   --while PID       NAME stops counting when that process is gone
-  --data-root DIR   start an engine of our own with its own data, socket and process file in DIR,
-                    whatever else answers on this machine
   PACKAGE           also install: docker-registry skopeo busybox-static debootstrap
 
 The endpoint in use is written to DIR/endpoint.
 TEXT
 }
 
-STATE=$ROOT/.ground WHO=hand WHILE='' DATA_ROOT='' PACKAGES=()
+STATE=$ROOT/.ground WHO=hand WHILE='' PACKAGES=()
 while [ $# -gt 0 ]; do
     case $1 in
         --state) STATE=$2 && shift ;;
         --for) WHO=$2 && shift ;;
         --while) WHILE=$2 && shift ;;
-        --data-root) DATA_ROOT=$2 && shift ;;
         -h | --help) usage && exit 0 ;;
         docker-registry | skopeo | busybox-static | debootstrap) PACKAGES+=("$1") ;;
         *) fail 2 "up.sh does not know $1." "It is neither an option nor one of the packages it installs." \
@@ -48,26 +45,17 @@ need_debian() {
 }
 
 start_dockerd() {
-    local socket=${DOCKER_HOST:-unix:///var/run/docker.sock} extra=()
-    if [ -n "$DATA_ROOT" ]; then
-        extra=(--data-root "$DATA_ROOT/data" --exec-root "$DATA_ROOT/exec" --pidfile "$DATA_ROOT/pid"
-            --bridge none --iptables=false)
-    fi
     # The socket belongs to whoever brings the engine up: no new login for a group to take effect.
-    launch_dockerd "$(find_dockerd)" --host "$socket" --group "$(id -gn)" "${extra[@]}"
+    launch_dockerd "$(find_dockerd)" --host unix:///var/run/docker.sock --group "$(id -gn)"
 }
 
 bring_up() {
-    if [ -n "$DATA_ROOT" ]; then
-        mkdir -p "$DATA_ROOT"
-        export DOCKER_HOST=unix://$DATA_ROOT/sock
-    fi
     local began=$EPOCHREALTIME version
     if command -v docker >/dev/null && version=$(engine_answers 2>/dev/null); then
         printf '  %-44s %6.1f s\n' "engine $version answers" "$(since "$began")"
         return
     fi
-    [ -n "$DATA_ROOT" ] || [ -z "${DOCKER_HOST:-}" ] || fail 3 "No Docker Engine answers at $DOCKER_HOST." \
+    [ -z "${DOCKER_HOST:-}" ] || fail 3 "No Docker Engine answers at $DOCKER_HOST." \
         "DOCKER_HOST names it, so no other engine is started in its place." \
         "Start that engine, or unset DOCKER_HOST, and try again."
     if ! command -v docker >/dev/null || ! find_dockerd >/dev/null; then

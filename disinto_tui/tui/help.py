@@ -1,0 +1,83 @@
+"""`?`: what has the focus, what this screen is for, and every key that works here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from disinto_tui.tui.actions import ACTIONS, SCOPES
+from disinto_tui.tui.key_names import key_name
+from disinto_tui.tui.screens.base import DisintoModal
+from disinto_tui.tui.widgets.frame import clip
+
+
+def help_content(screen: Screen[Any], width: int = 76) -> Content:
+    """The help of a screen as it is now: the focused widget first, then the screen, then everywhere."""
+    parts: list[Content | str | tuple[str, str]] = []
+    focused = screen.focused
+    for node in (focused, screen):
+        text = getattr(node, "HELP", "") if node is not None else ""
+        if text:
+            parts += [text, "\n\n"]
+    groups: dict[str, dict[str, list[str]]] = {}
+    for key, active in screen.active_bindings.items():
+        action = ACTIONS.get(active.binding.id or "")
+        if action is not None:
+            groups.setdefault(action.scope, {}).setdefault(action.id, []).append(key_name(key))
+    for scope, found in groups.items():
+        parts += [(SCOPES.get(scope, scope), "bold $accent"), "\n"]
+        for action_id, keys in found.items():
+            action = ACTIONS[action_id]
+            shown = clip(" ".join(keys), 13)
+            parts += [(f"  {shown:<13} ", "bold"), *_wrapped(action.help, width - 16, 16)]
+            parts += [(f"{' ' * 16}{action_id}\n", "$dim")]
+        parts.append("\n")
+    parts += [
+        ("To use other keys, write lines such as ", "$dim"),
+        '"log.wrap" = "W"',
+        (" to\n", "$dim"),
+        (str(screen.app.config / "keys.toml") if hasattr(screen.app, "config") else "keys.toml", "$dim"),
+    ]
+    return Content.assemble(*parts)
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    import textwrap
+
+    lines = textwrap.wrap(text, max(20, width))
+    return [("" if number == 0 else " " * indent) + line + "\n" for number, line in enumerate(lines)]
+
+
+class HelpScreen(DisintoModal[None]):
+    """Over the screen it explains; Esc or `?` closes it."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen > VerticalScroll {
+        width: 84; max-width: 96%; height: auto; max-height: 90%;
+        background: $background; border: round $rule; border-title-color: $foreground;
+        border-subtitle-color: $dim; padding: 1 2; scrollbar-size-vertical: 1;
+    }
+    """
+    BINDINGS = [("escape,question_mark,f1,q", "close", "close")]
+
+    def __init__(self, about: Screen[Any]) -> None:
+        super().__init__()
+        self._about = about
+
+    def compose(self) -> ComposeResult:
+        """One scrolling text."""
+        width = min(84, int(self.app.size.width * 0.96)) - 7
+        with VerticalScroll() as pane:
+            pane.border_title = "Help"
+            pane.border_subtitle = "esc closes"
+            yield Static(help_content(self._about, width), markup=False)
+
+    def action_close(self) -> None:
+        """Back to the screen."""
+        self.dismiss()

@@ -1,0 +1,52 @@
+"""The screens, each imported when it is first shown: first paint pays only for what it paints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from disinto_tui.adapters.journal import RunDir
+    from disinto_tui.core.plan import Plan
+    from disinto_tui.tui.screens.logs import LogSource
+
+
+def home() -> Screen[None]:
+    """The first screen: what runs, is it healthy, is there something to do."""
+    try:
+        from disinto_tui.tui.screens.home import HomeScreen
+    except ModuleNotFoundError:
+        from disinto_tui.tui.screens.base import Placeholder
+
+        return Placeholder()
+    return HomeScreen()
+
+
+def init(options: Mapping[str, Any]) -> Screen[None]:
+    """A new factory: token, config, version, review."""
+    from disinto_tui.tui.screens.init import InitScreen
+
+    return InitScreen(**options)
+
+
+def run(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
+    """A run, live or afterwards. `pid` is the process just started for it."""
+    from disinto_tui.tui.screens.run import RunScreen
+
+    return RunScreen(run_dir, pid=pid)
+
+
+def review(plan: Plan, yes: str = "Do it") -> Screen[bool]:
+    """The plan before anything changes; its result is the answer."""
+    from disinto_tui.tui.screens.review import ReviewScreen
+
+    return ReviewScreen(plan, yes=yes)
+
+
+def logs(source: LogSource, service: str = "") -> Screen[None]:
+    """The services' logs, interleaved."""
+    from disinto_tui.tui.screens.logs import LogsScreen
+
+    return LogsScreen(source, service=service)

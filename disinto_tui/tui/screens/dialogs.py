@@ -1,0 +1,145 @@
+"""Small questions and messages over a screen. The safe answer has the focus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Input, Static
+
+from disinto_tui.tui.screens.base import DisintoModal
+
+_CSS = """
+{name} {{ align: center middle; background: $background 60%; }}
+{name} > Vertical {{
+    width: 72; max-width: 94%; height: auto; max-height: 90%;
+    background: $background; border: round $rule; padding: 1 2;
+}}
+{name} Static {{ height: auto; }}
+{name} .what {{ text-style: bold; margin-bottom: 1; }}
+{name} .why {{ color: $dim; }}
+{name} Horizontal {{ height: 1; margin-top: 1; align-horizontal: right; }}
+{name} Button {{ margin-left: 2; }}
+"""
+
+
+class Choice(Button):
+    """A button of one line, `[ Cancel ]`: brackets say what it is without colour, reverse says it has focus."""
+
+    DEFAULT_CSS = """
+    Choice, Choice:hover, Choice.-active {
+        width: auto; min-width: 0; height: 1; border: none; padding: 0; margin: 0;
+        background: $background; color: $foreground; text-style: none; line-pad: 0; tint: $background 0%;
+    }
+    Choice:focus { background: $accent; color: $background; text-style: bold; background-tint: $background 0%; }
+    Choice:focus:nocolor { text-style: bold reverse; }
+    Choice.danger { color: $bad; }
+    Choice.danger:focus { background: $bad; color: $background; }
+    """
+
+    def __init__(self, label: str, *, id: str, danger: bool = False) -> None:
+        super().__init__(f"[ {label} ]".replace("[", "\\["), id=id, classes="danger" if danger else "")
+        self.active_effect_duration = 0
+
+
+class Ask(DisintoModal[bool]):
+    """One question. Esc and the focused button are the safe answer."""
+
+    DEFAULT_CSS = _CSS.format(name="Ask")
+    BINDINGS = [("escape", "no", "no"), ("left,up", "app.focus_previous"), ("right,down", "app.focus_next")]
+
+    def __init__(self, question: str, detail: str, *, yes: str, no: str, danger: bool = False) -> None:
+        super().__init__()
+        self._texts = (question, detail)
+        self._labels = (no, yes)
+        self._danger = danger
+
+    def compose(self) -> ComposeResult:
+        """The question, what follows from it, two buttons."""
+        no, yes = self._labels
+        with Vertical():
+            yield Static(self._texts[0], classes="what", markup=False)
+            yield Static(self._texts[1], classes="why", markup=False)
+            with Horizontal():
+                yield Choice(no, id="no")
+                yield Choice(yes, id="yes", danger=self._danger)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Answer."""
+        self.dismiss(event.button.id == "yes")
+
+    def action_no(self) -> None:
+        """The safe answer."""
+        self.dismiss(False)
+
+
+class Notice(DisintoModal[None]):
+    """Three sentences and one button."""
+
+    DEFAULT_CSS = _CSS.format(name="Notice")
+    BINDINGS = [("escape", "close", "close")]
+
+    def __init__(self, what: str, why: str, now: str) -> None:
+        super().__init__()
+        self._texts = (what, why, now)
+
+    def compose(self) -> ComposeResult:
+        """What happened, why, what to do now."""
+        what, why, now = self._texts
+        with Vertical():
+            yield Static(what, classes="what", markup=False)
+            yield Static(why, classes="why", markup=False)
+            yield Static(now, markup=False)
+            with Horizontal():
+                yield Choice("Close", id="close")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Close."""
+        self.dismiss()
+
+    def action_close(self) -> None:
+        """Close."""
+        self.dismiss()
+
+
+class AskPath(DisintoModal[str]):
+    """Where to write a file. `check` returns a sentence when the path will not do, "" when it will."""
+
+    DEFAULT_CSS = (
+        _CSS.format(name="AskPath")
+        + """
+    AskPath Input { border: none; height: 1; padding: 0 1; background: $lift; }
+    AskPath .problem { color: $warn; height: auto; min-height: 1; }
+    """
+    )
+    BINDINGS = [("escape", "cancel", "cancel")]
+
+    def __init__(self, question: str, suggestion: str, check: Callable[[str], str]) -> None:
+        super().__init__()
+        self._question = question
+        self._suggestion = suggestion
+        self._check = check
+        self._asked_again = ""
+
+    def compose(self) -> ComposeResult:
+        """The question and a path to edit."""
+        with Vertical():
+            yield Static(self._question, classes="what", markup=False)
+            field = Input(self._suggestion, select_on_focus=False)
+            field.cursor_blink = False
+            yield field
+            yield Static("↵ writes it   esc cancels", classes="problem", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Check the path; a warning is overruled by a second Enter on the same path."""
+        problem = self._check(event.value)
+        if problem and not (problem.endswith("?") and self._asked_again == event.value):
+            self._asked_again = event.value
+            self.query_one(".problem", Static).update(problem)
+            return
+        self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Write nothing."""
+        self.dismiss("")
