@@ -184,6 +184,10 @@ class Engine:
             )
         return found
 
+    async def version(self) -> str:
+        """The engine's version, as it says it. Raises Unavailable."""
+        return await self.call(lambda client: str(client.version()["Version"]))
+
     async def containers(self, project: str, *, one_off: bool = False) -> list[dict[str, Any]]:
         """The project's containers, stopped ones too, as inspect documents; one that vanishes is left out."""
 

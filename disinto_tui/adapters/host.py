@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def port_taken(port: int, bind: str = "") -> bool:
@@ -43,6 +44,12 @@ def free_bytes(path: str | Path) -> int | None:
 def is_local(endpoint: str) -> bool:
     """Whether the engine at that endpoint runs on this host, so that its ports and disk are ours."""
     return endpoint.startswith("unix://")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this host's loopback, which inside a container is the container itself."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def home() -> Path:

@@ -85,8 +85,9 @@ class Instance:
         return sorted(path for path in self.projects.glob("*.toml") if path.is_file())
 
     def ensure_private(self) -> Path:
-        """Create `.disinto/` (0700) and return it."""
-        self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create `.disinto/` (0700) and return it. Raises Failed `disk.*`."""
+        with writing(self.private):
+            self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.private
 
 
@@ -138,15 +139,16 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None, backup: Pa
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a 0600 file of ours under `.disinto/`, whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    """Write a 0600 file of ours under `.disinto/`, whole or not at all. Raises Failed `disk.*`."""
+    with writing(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
 
 
 def _sync_directory(directory: Path) -> None:
@@ -168,6 +170,15 @@ def disk_error(path: Path, error: OSError) -> Failed:
         else f"Check the owner and rights of {path.parent}, then run the same command again.",
         code="disk.full" if full else "disk.write",
     )
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block, which writes `path`, into its three sentences (`disk_error`)."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error) from None
 
 
 # -- the lock ------------------------------------------------------------------------------------------------
@@ -214,7 +225,8 @@ def lock(instance: Instance, doing: str, run_id: str = "") -> Iterator[None]:
     """
     instance.ensure_private()
     path = instance.private / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with writing(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -225,7 +237,8 @@ def lock(instance: Instance, doing: str, run_id: str = "") -> Iterator[None]:
             socket.gethostname(), _user(), me, process_start(me), boot_id(), doing, run_id, time.time()
         )
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock itself needs no room
+            os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:

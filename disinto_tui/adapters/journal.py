@@ -15,15 +15,17 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-from disinto_tui.adapters.instance import Instance, read_bytes, write_private
+from disinto_tui.adapters.instance import Instance, read_bytes, write_private, writing
 from disinto_tui.adapters.process import is_alive
-from disinto_tui.core.errors import BadInput
+from disinto_tui.core.errors import BadInput, Failed
 from disinto_tui.core.events import (
     JournalEvent,
     Lines,
@@ -107,6 +109,11 @@ class RunDir:
         """Forget an earlier request, when the run is begun again."""
         (self.path / "cancel").unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Remove a run that never began, with its staged files; one that began stays for the record."""
+        if not self.events():
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def drop_staged(self) -> None:
         """Remove the staged files (they may hold secrets) once they are in place or given up."""
         if self.staged.is_dir():
@@ -119,13 +126,18 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
     """Write a confirmed plan, and the files it will put in place, to a new run directory; start nothing.
 
     `staged` maps names relative to the instance to contents. Everything is 0600 under `.disinto/` (0700).
+    Raises Failed `disk.*`, leaving no trace of the run.
     """
     instance.ensure_private()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     run = RunDir(instance.runs / f"{stamp}-{plan.kind}-{secrets.token_hex(2)}")
-    for name, data in (staged or {}).items():
-        write_private(run.staged / name, data)
-    write_private(run.path / "plan.json", json.dumps(plan_to_json(plan), indent=1).encode())
+    try:
+        for name, data in (staged or {}).items():
+            write_private(run.staged / name, data)
+        write_private(run.path / "plan.json", json.dumps(plan_to_json(plan), indent=1).encode())
+    except Failed:
+        run.discard()  # it may hold secrets, and nobody would look for it
+        raise
     return run
 
 
@@ -198,16 +210,21 @@ def unfinished_run(instance: Instance) -> RunDir | None:
 
 
 class JournalWriter:
-    """Appends a run's events and lines. One process, one writer: the lock sees to it."""
+    """Appends a run's events and lines. One process, one writer: the lock sees to it.
+
+    Its methods raise Failed `disk.*` when the disk takes no more.
+    """
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
-        self._mend()
-        self._events = run.events_path.open("ab")
-        self._log = run.log_path.open("ab")
+        with writing(run.events_path):
+            self._mend()
+            # Unbuffered: what a full disk refused must not be tried again behind our back on close.
+            self._events = run.events_path.open("ab", buffering=0)
+            self._log = run.log_path.open("ab", buffering=0)
+            run.events_path.chmod(0o600)
+            run.log_path.chmod(0o600)
         self._log_size = self._log.tell()
-        run.events_path.chmod(0o600)
-        run.log_path.chmod(0o600)
 
     def _mend(self) -> None:
         # A kill may have cut the last line of either file; the next one must start on a line of its own.
@@ -222,11 +239,10 @@ class JournalWriter:
     def write(self, event: JournalEvent) -> JournalEvent:
         """Append an event, stamped with the log's size; state events are on the disk when this returns."""
         event = replace(event, log_at=self._log_size)
-        self._log.flush()
-        self._events.write(json.dumps(event_to_json(event), separators=(",", ":")).encode() + b"\n")
-        self._events.flush()
-        if not isinstance(event, Progress):
-            os.fsync(self._events.fileno())
+        with writing(self.run.events_path):
+            _append(self._events, json.dumps(event_to_json(event), separators=(",", ":")).encode() + b"\n")
+            if not isinstance(event, Progress):
+                os.fsync(self._events.fileno())
         return event
 
     def lines(self, step: str, texts: Sequence[str]) -> Lines:
@@ -234,12 +250,18 @@ class JournalWriter:
         batch = Lines(step, self._log_size, tuple(texts))
         if texts:
             data = "".join(f"{text}\n" for text in texts).encode(errors="replace")
-            self._log.write(data)
-            self._log.flush()
+            with writing(self.run.log_path):
+                _append(self._log, data)
             self._log_size += len(data)
         return batch
 
     def close(self) -> None:
-        """Flush and close both files."""
+        """Close both files."""
         self._events.close()
         self._log.close()
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]

@@ -58,9 +58,14 @@ def plan_lines(plan: Plan, output: Output) -> Iterator[str]:
 
 
 def _files(plan: Plan, output: Output) -> Iterator[str]:
+    kept = [item.path for item in plan.files if item.action == "keep"]
+    if kept:
+        yield output.style(f"  unchanged   {', '.join(kept)}", "dim")
     for item in plan.files:
+        if item.action == "keep":
+            continue
         note = f"  ({item.note})" if item.note else ""
-        yield f"  file      {_ACTIONS[item.action]} {item.path}{note}"
+        yield f"  file        {_ACTIONS[item.action]} {item.path}{note}"
         if item.diff and item.action == "change":
             for line in item.diff.splitlines():
                 color = {"+": "green", "-": "red"}.get(line[:1], "dim")
@@ -136,7 +141,7 @@ def view_lines(view: InstanceView, output: Output) -> Iterator[str]:
         f"   engine {view.endpoint}", "dim"
     )
     yield f"  pinned   {view.pinned or '(no pin: ' + view.mode + ' mode)'}"
-    running = ", ".join(view.running_versions) or "nothing"
+    running = ", ".join(view.running_versions) or ("unknown" if view.engine_error else "nothing")
     healthy = view.healthy_since
     health = f"healthy for {age_text(time.time() - healthy)}" if healthy is not None else ""
     yield f"  running  {running}{'  ● ' + health if health else ''}"
@@ -150,8 +155,9 @@ def view_lines(view: InstanceView, output: Output) -> Iterator[str]:
         yield output.style(f"  {'SERVICE':<{width}}  {'STATE':<16} {'VERSION':<14} UP", "dim")
         for item in view.services:
             yield _service_line(item, width, view.at, output)
-    for text in view.attention:
+    if view.attention:
         yield ""
+    for text in view.attention:
         color = "red" if text.severity == "problem" else "yellow"
         yield output.style(f"  ▲ {text.text}", color) + (f"   → {text.command}" if text.command else "")
 

@@ -99,29 +99,33 @@ def compose_changes(
     if old is None or old == new.data:
         return [], []
     text = old.decode(errors="replace")
-    header = inspect_header(text)
-    if not request.overwrite:
-        _refuse_foreign(header)
     import yaml
 
     try:
         before = yaml.safe_load(text)
     except yaml.YAMLError:
+        before = None
+    changes = semantic_diff(before, dict(stack)) if isinstance(before, dict) else []
+    if not request.overwrite:
+        _refuse_foreign(inspect_header(text), [str(change) for change in changes])
+    if not isinstance(before, dict):
         return ["the present docker-compose.yml cannot be read as YAML; it is backed up and replaced"], []
-    changes = semantic_diff(before if isinstance(before, dict) else {}, dict(stack))
     dangers = [str(change) for change in changes if change.danger]
     return dangers, [str(change) for change in changes if not change.danger]
 
 
-def _refuse_foreign(header: GeneratedBy | Upstream | Foreign) -> None:
+def _refuse_foreign(header: GeneratedBy | Upstream | Foreign, changes: list[str]) -> None:
     now = "Keep your part in docker-compose.override.yml; --overwrite goes on (a backup is kept)."
+    lost = ["a new one would change:", *changes] if changes else []
     if isinstance(header, GeneratedBy) and not header.hash_ok:
         why = "Its content is not what this tool wrote: somebody edited it."
-        raise Refused("docker-compose.yml was edited by hand.", why, now, code="compose.edited")
+        raise Refused("docker-compose.yml was edited by hand.", why, now, code="compose.edited", details=lost)
     if isinstance(header, (Upstream, Foreign)):
         whose = "upstream's generator" if isinstance(header, Upstream) else "somebody else"
         why = f"It was written by {whose}, and may hold what a new one would lose."
-        raise Refused("There is a docker-compose.yml already.", why, now, code="compose.foreign")
+        raise Refused(
+            "There is a docker-compose.yml already.", why, now, code="compose.foreign", details=lost
+        )
 
 
 async def validated(

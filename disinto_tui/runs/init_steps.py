@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.host import is_loopback
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.model import Project
@@ -120,6 +121,8 @@ def notes_of(request: InitRequest, new: Project, world: World) -> list[str]:
         notes.append(
             "the forge is not up yet, so the token cannot be checked now" if request.token else FORGE_LATER
         )
+    if new.factory.forge == "external" and is_loopback(new.forge_url):
+        notes.append(f"{new.forge_url} is this host only: no container can reach it there")
     resolved = world.resolved
     if resolved is not None:
         asked = request.version or new.factory.version

@@ -7,23 +7,34 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from disinto_tui.adapters.instance import PRIVATE, Instance, lock
+from disinto_tui.adapters.host import free_bytes
+from disinto_tui.adapters.instance import PRIVATE, Instance, lock, writing
 from disinto_tui.adapters.journal import RunDir
 from disinto_tui.adapters.process import spawn_detached
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed
+
+_FULL = 64 * 1024
+"""A file system with fewer free bytes is full, as far as a journal is concerned."""
 
 
 def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
     """Start the process that executes (finishes, or takes back) a run; return its pid.
 
-    `secrets` reach it by standard input. Raises Refused when another process holds the instance.
+    `secrets` reach it by standard input. Raises Refused when another process holds the instance, Failed when
+    the disk is full; a run that never began is removed then.
     """
     instance = instance_of(run)
-    with lock(instance, f"disinto {run.plan().kind}", run.id):
-        pass  # a busy instance is said here, in the operator's terminal, not in a process nobody watches
     argv = [sys.executable, "-m", "disinto_tui.runs.process", str(run.path)]
     if undo:
         argv.append("--undo")
+    try:
+        with lock(instance, f"disinto {run.plan().kind}", run.id):
+            pass  # a busy instance is said here, in the operator's terminal, not in a process nobody watches
+        with writing(run.path / "stderr"):
+            (run.path / "stderr").touch(0o600)
+    except DisintoError:
+        run.discard()
+        raise
     return spawn_detached(argv, stderr_to=run.path / "stderr", private=secrets or {}, cwd=str(instance.path))
 
 
@@ -41,10 +52,17 @@ def died(run: RunDir) -> Failed:
         words = (run.path / "stderr").read_text(errors="replace").strip().splitlines()
     except OSError:
         words = []
+    why = f"Its last words: {words[-1]}." if words else "It was killed, or the host went down."
+    if (free_bytes(run.path) or 0) < _FULL:
+        why = "The disk is full, so it could not keep its journal."
+    now = "`disinto resume` finishes it, `disinto resume --undo` takes it back."
+    if not run.events():
+        now = "Nothing was changed; give the command again."
+        run.discard()
     return Failed(
         "The run's process ended before it was done.",
-        f"Its last words: {words[-1]}." if words else "It was killed, or the host went down.",
-        "`disinto resume` finishes it, `disinto resume --undo` takes it back.",
+        why,
+        now,
         code="run.died",
         details=words[-8:],
     )

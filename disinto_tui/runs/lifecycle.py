@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from disinto_tui.adapters.compose import config
@@ -78,13 +79,13 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     env = read_env(instance)
     variables: dict[str, str] = {}
     notes: list[str] = []
-    pulls: list[dict[str, str]] = []
+    pulls: list[ImagePull] = []
     if one_off:
         resolved = await resolve_here_or_there(engine, repository_of(instance, env), one_off, info.platform)
-        variables["AGENTS_IMAGE"] = resolved["reference"]
+        variables["AGENTS_IMAGE"] = resolved.reference
         pulls.append(resolved)
         notes.append(
-            f"AGENTS_IMAGE is set in this shell: {resolved['reference']} runs once, .env is not changed"
+            f"AGENTS_IMAGE is set in this shell: {resolved.reference} runs once, .env is not changed"
         )
     target = compose_target(instance, endpoint).with_variables(variables)
     data = await config(target)
@@ -98,16 +99,14 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     containers = {service_of(item): item for item in await engine.containers(project_name(instance))}
     for item in active.values():
         image = str(item.get("image", ""))
-        if image and "build" not in item and not any(entry["reference"] == image for entry in pulls):
-            pulls.append({"reference": image, "digest": ""})
+        if image and "build" not in item and not any(entry.reference == image for entry in pulls):
+            pulls.append(ImagePull(image))
     building = build_mode and not switched
     steps: list[Step] = []
-    shown = []
-    for entry in pulls:
-        here = await image_is_here(engine, entry["reference"], entry["digest"])
-        shown.append(ImagePull(entry["reference"], entry["digest"], here=here))
+    shown = [replace(item, here=await image_is_here(engine, item.reference, item.digest)) for item in pulls]
     if any(not item.here for item in shown):
-        steps.append(Step("pull", "Pull images", "pull", {"images": pulls}, "not on this host yet"))
+        images = [{"reference": item.reference, "digest": item.digest} for item in shown]
+        steps.append(Step("pull", "Pull images", "pull", {"images": images}, "not on this host yet"))
     up = {"variables": variables, "build": building, "image_services": list(switched)}
     steps.append(Step("up", "Start the stack", "up", up, "docker compose up", atomic=True))
     waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
@@ -115,7 +114,7 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     services = tuple(_service_change(name, containers.get(name), variables) for name in active)
     return Plan(
         "up",
-        f"Start {project_name(instance)}",
+        f"Start {project_name(instance)}" + (f" with {_short(pulls[0].reference)}, once" if one_off else ""),
         str(instance.path),
         project_name(instance),
         endpoint,
@@ -140,9 +139,15 @@ def _service_change(
     return ServiceChange(name, "untouched", "runs; recreated only when Compose finds it changed")
 
 
+def _short(reference: str) -> str:
+    """The tag of a reference, or what there is of it."""
+    found = parse_image(reference)
+    return found.tag or (found.digest or reference)[:19]
+
+
 async def resolve_here_or_there(
     engine: Engine, repository: ImageRef, wanted: str, platform: str
-) -> dict[str, str]:
+) -> ImagePull:
     """Resolve what an operator named; an image that is local will do when the registry does not answer."""
     from disinto_tui.core.errors import Unavailable
     from disinto_tui.core.image import resolve_operator_input
@@ -153,8 +158,8 @@ async def resolve_here_or_there(
         reference = resolve_operator_input(wanted, repository)
         if await engine.image(str(reference)) is None:
             raise
-        return {"reference": str(reference), "digest": ""}
-    return {"reference": resolved.pin, "digest": resolved.digest}
+        return ImagePull(str(reference), here=True)
+    return ImagePull(resolved.pin, resolved.digest, resolved.info.size if resolved.info else -1)
 
 
 async def plan_down(instance: Instance) -> Plan:

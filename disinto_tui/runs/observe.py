@@ -98,7 +98,15 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         except DisintoError as error:
             return error
 
-    composed, found = await asyncio.gather(_ask_compose(instance, endpoint), containers())
+    async def version() -> str:
+        try:
+            return await engine.version()
+        except DisintoError:
+            return ""
+
+    composed, found, answered = await asyncio.gather(
+        _ask_compose(instance, endpoint), containers(), version()
+    )
     attention: list[Attention] = []
     try:
         env = read_env(instance)
@@ -107,7 +115,8 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         attention.append(Attention(f".env cannot be read: {error.why}", "problem", "disinto doctor", "d"))
     documents = found if isinstance(found, list) else []
     images = await _images(engine, documents, composed.resolved) if documents else {}
-    services = _services(composed, documents, images)
+    # Without an engine nobody knows what runs: no list is better than a list of absent services.
+    services = _services(composed, documents, images) if isinstance(found, list) else ()
     view = InstanceView(
         str(instance.path),
         project,
@@ -117,6 +126,7 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         pinned_version=_tag_of(env.get("AGENTS_IMAGE", "")),
         running_versions=_running(services),
         forge_url=env.get("FORGE_URL", ""),
+        engine_version=answered,
         engine_error="" if isinstance(found, list) else f"{found.what} {found.why} {found.now}",
         services=services,
         runs=recent_runs(instance),
@@ -275,10 +285,17 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
             text = f"{service.name} is {service.state}{again}"
             found.append(Attention(text, severe, f"disinto logs {service.name}", "l"))  # type: ignore[arg-type]
     for text in view.drift:
-        found.append(Attention(text, "warning", "disinto up"))
-    drifted = [service.name for service in view.services if service.drift]
+        command = "disinto up" if text.startswith("pinned") else "disinto init CONFIG --overwrite"
+        found.append(Attention(text, "warning", command))
+    # A service that runs another version than the pinned one differs for that reason; once is enough.
+    named = view.pinned_version and {view.pinned_version} != set(view.running_versions)
+    drifted = [
+        service.name
+        for service in view.services
+        if service.drift and not (named and service.uses_agents_image)
+    ]
     if drifted:
-        reason = next(service.drift[0] for service in view.services if service.drift)
+        reason = next(service.drift[0] for service in view.services if service.name == drifted[0])
         found.append(Attention(f"{', '.join(drifted)}: {reason}", "warning", "disinto up"))
     if exported(["AGENTS_IMAGE"]):
         text = "AGENTS_IMAGE is exported in this shell: a hand-typed `docker compose up` here would use it"

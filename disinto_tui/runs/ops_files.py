@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ class MakeDirectories:
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Already there."""
-        wanted = [ctx.instance.path / item["path"] for item in params["directories"]]
-        return "The directories are there." if all(path.is_dir() for path in wanted) else None
+        fine = all(_as_wanted(ctx.instance.path / item["path"], item) for item in params["directories"])
+        return "The directories are there." if fine else None
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make them, parents included. Raises Failed, Refused when a file is in the way."""
@@ -37,17 +37,15 @@ class MakeDirectories:
                     "Move it away, then `disinto resume`.",
                     code="files.in_the_way",
                 )
-            if path.is_dir():
+            if _as_wanted(path, item):
                 continue
             try:
-                path.mkdir(parents=True)
+                path.mkdir(parents=True, exist_ok=True)
                 path.chmod(int(item["mode"], 8))
+                if "owner" in item and os.geteuid() == 0:
+                    os.chown(path, int(item["owner"]), int(item["owner"]))
             except OSError as error:
                 raise disk_error(path, error) from None
-            owner = item.get("owner")
-            if owner is not None:
-                with contextlib.suppress(PermissionError):
-                    _chown(path, int(owner))
             ctx.say(f"made {item['path']}/")
         return {}
 
@@ -64,10 +62,12 @@ class MakeDirectories:
         return f"Kept, because something is in it: {', '.join(sorted(kept))}." if kept else None
 
 
-def _chown(path: Path, owner: int) -> None:
-    import os
-
-    os.chown(path, owner, owner)
+def _as_wanted(path: Path, item: Mapping[str, Any]) -> bool:
+    """There, and its owner's: a kill between making a directory and giving it away must not be forgotten."""
+    if not path.is_dir():
+        return False
+    # Only root can give a directory away; anybody else's container user is their own business.
+    return "owner" not in item or os.geteuid() != 0 or path.stat().st_uid == int(item["owner"])
 
 
 class PutFiles:

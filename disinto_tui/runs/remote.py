@@ -8,9 +8,9 @@ from typing import Literal
 
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.redact import Secret
-from disinto_tui.core.view import InstanceView
+from disinto_tui.core.view import Attention, InstanceView
 from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.observe import read_env
 from disinto_tui.runs.versions import newest_version
@@ -29,17 +29,22 @@ async def with_remote(instance: Instance, view: InstanceView, *, timeout: float 
         except DisintoError as error:
             return "", f"{error.what} {error.why}"
 
-    async def forge() -> Literal["", "reachable", "unreachable"]:
+    async def forge() -> tuple[Literal["", "reachable", "unreachable"], tuple[Attention, ...]]:
         url = env.get("FORGE_URL")
         if not url:
-            return ""
+            return "", ()
         token = Secret(env["FORGE_TOKEN"]) if env.get("FORGE_TOKEN") else None
         try:
             async with ForgeClient(url, token) as client:
-                await asyncio.wait_for(client.version(), timeout)
-        except (DisintoError, asyncio.TimeoutError):
-            return "unreachable"
-        return "reachable"
+                await asyncio.wait_for(client.version() if token is None else client.whoami(), timeout)
+        except (Unavailable, asyncio.TimeoutError):
+            return "unreachable", ()
+        except DisintoError as error:
+            # It answered. A token without the right to read its own user may still do its work.
+            refused = Attention(f"FORGE_TOKEN: {error.what} {error.why}", "problem")
+            return "reachable", (refused,) if error.code == "forge.token" else ()
+        return "reachable", ()
 
-    (version, error), answer = await asyncio.gather(newest(), forge())
-    return replace(view, newest=version, newest_error=error, forge=answer)
+    (version, error), (answer, refused) = await asyncio.gather(newest(), forge())
+    attention = (*view.attention, *refused)
+    return replace(view, newest=version, newest_error=error, forge=answer, attention=attention)
