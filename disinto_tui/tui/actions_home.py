@@ -4,10 +4,53 @@ from __future__ import annotations
 
 from disinto_tui.tui.actions_table import Row
 
-HOME_SCOPES = {"home": "Home", "init": "New factory"}
+HOME_SCOPES = {"home": "Home", "list": "Lists", "init": "New factory"}
 
 HOME_ACTIONS: tuple[Row, ...] = (
-    ("home.logs", "l", "logs", "The logs of all services, interleaved; of the selected one with Enter.", 10),
-    ("home.refresh", "R", "refresh", "Asks the engine, the registry and the forge again.", 20),
+    # -- home ------------------------------------------------------------------------------------------------
+    (
+        "home.init",
+        "i",
+        "init",
+        "Makes a factory here from a token and a config file; or makes it anew from a "
+        "changed config. Shows everything before anything is written.",
+        30,
+    ),
+    (
+        "home.logs",
+        "l",
+        "logs",
+        "The logs of all services, interleaved. Enter on a service shows its log alone.",
+        10,
+    ),
+    (
+        "home.up",
+        "U",
+        "up",
+        "Starts the factory, or what of it does not run. Shows what it would do first.",
+        20,
+    ),
+    (
+        "home.down",
+        "D",
+        "down",
+        "Stops the factory; volumes and files stay. Shows what it would do first.",
+        21,
+    ),
+    ("home.refresh", "R", "refresh", "Asks the engine, the registry and the forge again.", 40),
+    # -- lists -----------------------------------------------------------------------------------------------
+    (
+        "list.open",
+        "enter",
+        "open",
+        "Opens what is selected: a service's log, a run, or what helps.",
+        11,
+        False,
+    ),
+    ("list.up", "up,k", "up", "Selects the line above.", 0, False),
+    ("list.down", "down,j", "down", "Selects the line below.", 0, False),
+    ("list.first", "home,g", "first", "Selects the first line.", 0, False),
+    ("list.last", "end,G", "last", "Selects the last line.", 0, False),
+    # -- init ------------------------------------------------------------------------------------------------
     ("init.back", "escape", "back", "Goes back a page; nothing is written before the last one.", 90, False),
 )

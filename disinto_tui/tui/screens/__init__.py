@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 
 def home() -> Screen[None]:
     """The first screen: what runs, is it healthy, is there something to do."""
-    try:
-        from disinto_tui.tui.screens.home import HomeScreen
-    except ModuleNotFoundError:
-        from disinto_tui.tui.screens.base import Placeholder
+    from disinto_tui.tui.screens.home import HomeScreen
 
-        return Placeholder()
     return HomeScreen()
 
 

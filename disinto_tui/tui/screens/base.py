@@ -59,13 +59,3 @@ class DisintoModal(ModalScreen[T], _Here, Generic[T]):
 
     SCOPES: tuple[str, ...] = ()
     HELP = ""
-
-
-class Placeholder(DisintoScreen[None]):
-    """Stands where a screen is still to come."""
-
-    def body(self) -> Iterable[Widget]:
-        """One line."""
-        from textual.widgets import Static
-
-        yield Static("Nothing here yet.", classes="dim")
