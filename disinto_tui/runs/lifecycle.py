@@ -41,9 +41,12 @@ def require_stack(instance: Instance) -> None:
 
 
 def refuse_unfinished(instance: Instance) -> None:
-    """Raise Refused when an earlier run stopped half-way: it is finished or taken back first."""
+    """Raise Refused when an earlier run stopped half-way: it is finished or taken back first.
+
+    `up` and `down` write no file and begin anew from what is there, so one of those may simply be repeated.
+    """
     run = unfinished_run(instance)
-    if run is not None:
+    if run is not None and run.plan().kind not in ("up", "down"):
         raise Refused(
             f"{run.plan().title} stopped half-way.",
             f"The run {run.id} is neither finished nor taken back.",

@@ -160,8 +160,9 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
     if error is not None and ctx.plan.on_failure == "undo":
         await _take_back(ctx, operations, step_states(ctx.run.events()), after=error)
         state = "undone" if state == "failed" else state
-    if error is None or ctx.plan.on_failure == "undo":
-        ctx.run.drop_staged()
+    finished = error is None or ctx.plan.on_failure == "undo"
+    if finished or "done" not in step_states(ctx.run.events()).values():
+        ctx.run.drop_staged()  # nobody will come back for them
     return _end(ctx, state, error)
 
 

@@ -267,12 +267,12 @@ def test_an_edited_compose_file_is_not_overwritten_unasked(factory: Factory) -> 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 KiB."""
+    """A file system of 160 KiB."""
     place = tmp_path / "small"
     place.mkdir()
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     subprocess.run(
-        [*root, "mount", "-t", "tmpfs", "-o", "size=96k,mode=777", "tmpfs", str(place)], check=True
+        [*root, "mount", "-t", "tmpfs", "-o", "size=160k,mode=777", "tmpfs", str(place)], check=True
     )
     yield place
     subprocess.run([*root, "umount", "-l", str(place)], check=True)
