@@ -25,7 +25,7 @@ class Output:
 
     as_json: bool = False
     color: bool | None = None
-    """None: colour when the stream is a terminal and NO_COLOR is not set."""
+    """None: colour when stdout and stderr are both terminals and NO_COLOR is not set."""
 
     def data(self, text: str = "") -> None:
         """A line of data, on stdout."""
@@ -38,6 +38,10 @@ class Output:
     def record(self, value: Mapping[str, Any]) -> None:
         """One JSON object on a line of its own, on stdout, flushed: the stream of a run."""
         _write(sys.stdout, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
+
+    def flush(self) -> None:
+        """Let a reader behind a pipe see what there is so far."""
         sys.stdout.flush()
 
     def say(self, text: str = "") -> None:
@@ -55,9 +59,9 @@ class Output:
             _write(sys.stderr, f"\r{text[: width - 1]:<{width - 1}}\r")
             sys.stderr.flush()
 
-    def style(self, text: str, *names: str, stream: TextIO | None = None) -> str:
+    def style(self, text: str, *names: str) -> str:
         """The text in a style, plain when colour is off."""
-        on = self.color if self.color is not None else _wants_color(stream or sys.stderr)
+        on = self.color if self.color is not None else _wants_color()
         codes = ";".join(_CODES[name] for name in names)
         return f"\x1b[{codes}m{text}\x1b[0m" if on and codes and text else text
 
@@ -73,8 +77,10 @@ class Output:
             self.say(self.style(f"    {neutralise(line)}", "dim"))
 
 
-def _wants_color(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _wants_color() -> bool:
+    # The same lines go to either stream (a dry run's plan is data): one pipe is enough to want none.
+    terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _width() -> int:

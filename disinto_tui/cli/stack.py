@@ -68,14 +68,17 @@ def up(session: Session) -> int:
 @click.command()
 @session_options(changes=True)
 def down(session: Session) -> int:
-    """Stop the factory: containers and network go, volumes and files stay."""
+    """Stop the factory: containers and network go, volumes and files stay.
+
+    Asks first, since what agents are working on is interrupted; scripts give --yes.
+    """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.runs.lifecycle import plan_down
 
     async def work() -> ExitCode:
         instance = Instance.at(session.directory)
         plan = await plan_down(instance)
-        return await do_plan(session, instance, plan, ask=False)
+        return await do_plan(session, instance, plan, question="Stop it?")
 
     return wait_for(work())
 
@@ -136,6 +139,7 @@ def logs(session: Session, services: tuple[str, ...], follow: bool | None, tail:
                     session.output.record({"service": line.service, "at": line.at, "text": line.text})
                 else:
                     session.output.data(f"{line.service:<16} | {neutralise(line.text)}")
+            session.output.flush()  # a reader behind a pipe is as alive as one at a terminal
         return ExitCode.DONE
 
     try:

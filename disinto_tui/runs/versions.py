@@ -118,14 +118,23 @@ async def newest_version(repository: ImageRef, *, timeout: float = 10) -> str:
 
 
 async def list_versions(
-    repository: ImageRef, *, engine: Engine | None, pinned: str = "", running: Sequence[str] = ()
+    repository: ImageRef,
+    *,
+    engine: Engine | None,
+    pinned: str = "",
+    running: Sequence[str] = (),
+    credentials: CredentialSource | None = None,
 ) -> VersionList:
-    """Registry and local images in one list. Raises nothing for a registry that is down: the list says so."""
+    """Registry and local images in one list. Raises nothing for a registry that is down: the list says so.
+
+    `credentials` is asked for the registry's login instead of Docker's own store.
+    """
     tags: list[str] = []
     failure: DisintoError | None = None
 
     async def ask() -> list[str]:
-        async with RegistryClient(repository.registry, credentials=DockerConfig.load()) as client:
+        login = credentials or DockerConfig.load()
+        async with RegistryClient(repository.registry, credentials=login) as client:
             return await client.tags(repository.repository)
 
     asked, local = await asyncio.gather(ask(), _local_tags(engine, repository), return_exceptions=True)
