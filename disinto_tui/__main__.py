@@ -1,6 +1,6 @@
 """`python -m disinto_tui`."""
 
-from disinto_tui.cli.main import main
+from disinto_tui.cli.entry import main
 
 if __name__ == "__main__":
     main()
