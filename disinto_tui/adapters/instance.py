@@ -15,7 +15,6 @@ import json
 import os
 import socket
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -117,7 +116,9 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None, backup: Pa
             if backup is not None and not backup.exists():
                 write_private(backup, old)
         real.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".new", dir=real.parent)
+        part = unfinished(real)
+        part.unlink(missing_ok=True)  # of a writer that was killed
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), wanted)
@@ -127,15 +128,19 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None, backup: Pa
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(real)
+            part.replace(real)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
+            part.unlink(missing_ok=True)
             raise
         _sync_directory(real.parent)
     except OSError as error:
         raise disk_error(path, error) from None
     return True
+
+
+def unfinished(path: Path) -> Path:
+    """Where `replace_file` writes before it renames. One name a file, so that a kill leaves at most one."""
+    return path.with_name(f".{path.name}.new")
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from disinto_tui.runs import preflight
 from disinto_tui.runs.init_model import InitRequest, NewFile, World
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS
 from disinto_tui.runs.observe import is_agents_service
-from disinto_tui.runs.ops_files import digest
+from disinto_tui.runs.ops_files import digest, file_mode
 from disinto_tui.runs.ops_stack import image_is_here
 
 FORGE_LATER = (
@@ -74,6 +74,7 @@ def steps_of(
             {
                 "path": item.path,
                 "mode": oct(item.mode)[2:],
+                "mode_before": file_mode(instance.path / item.path),
                 "before": digest(read_bytes(instance.path / item.path)),
                 "after": digest(item.data),
             }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file
+from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file, unfinished
 from disinto_tui.core.errors import Failed, Refused
 from disinto_tui.runs.runner import Context
 
@@ -16,6 +17,14 @@ from disinto_tui.runs.runner import Context
 def digest(data: bytes | None) -> str:
     """The hash a plan records for a file's content; "" for a file that is not there."""
     return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def file_mode(path: Path) -> str:
+    """A file's permission bits in octal, as plans record them; "" when it is not there."""
+    try:
+        return f"{stat.S_IMODE(path.stat().st_mode):o}"
+    except FileNotFoundError:
+        return ""
 
 
 class MakeDirectories:
@@ -71,7 +80,7 @@ def _as_wanted(path: Path, item: Mapping[str, Any]) -> bool:
 
 
 class PutFiles:
-    """`files`: [{"path", "mode", "before", "after"}]: staged contents put in place, each atomically.
+    """`files`: [{"path", "mode", "mode_before", "before", "after"}]: staged contents put in place, each atomically.
 
     `before` and `after` are content hashes: a file that is neither has been changed since the plan was made,
     and is not touched. The order is the plan's: the compose file last, so it never names what is not there.
@@ -109,12 +118,13 @@ class PutFiles:
         restored = 0
         for item in reversed(list(params["files"])):
             path = ctx.instance.path / item["path"]
+            unfinished(path).unlink(missing_ok=True)  # a kill in the middle of writing it
             now = digest(read_bytes(path))
-            if now == item["before"]:
+            if now == item["before"] and file_mode(path) == item["mode_before"]:
                 continue
-            if now != item["after"]:
+            if now not in (item["before"], item["after"]):
                 raise _changed(item["path"])
-            old = read_bytes(ctx.run.backup / item["path"])
+            old = read_bytes(path if now == item["before"] else ctx.run.backup / item["path"])
             if item["before"] and old is None:
                 raise Failed(
                     f"The backup of {item['path']} is gone.",
@@ -125,7 +135,7 @@ class PutFiles:
             if old is None:
                 path.unlink(missing_ok=True)
             else:
-                replace_file(path, old)
+                replace_file(path, old, mode=int(item["mode_before"], 8))
             restored += 1
         return f"{restored} file{'s' if restored != 1 else ''} as before." if restored else None
 
