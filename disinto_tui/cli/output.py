@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO
 
 from disinto_tui.core.errors import DisintoError, ExitCode
@@ -91,10 +92,9 @@ def _width() -> int:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-    except UnicodeEncodeError:  # a terminal of another encoding: better a `?` than a traceback
-        stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
+    if isinstance(stream, TextIOWrapper) and stream.errors != "replace":
+        stream.reconfigure(errors="replace")  # a terminal of another encoding: better a `?` than a traceback
+    stream.write(text)
 
 
 def leave(code: ExitCode | int) -> NoReturn:
