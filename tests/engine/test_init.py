@@ -298,3 +298,35 @@ def test_full_disk(factory: Factory, small_disk: Path, left: int) -> None:
     assert done.code == 0, (said.err, done.err)
     assert {".env", "docker-compose.yml", "projects/shop.toml"} <= set(factory.files())
     assert not list(factory.directory.rglob("*.part"))
+
+
+def test_a_bundled_forge_is_started_and_waited_for(
+    engine: Engine, sample_images: SampleImages, project: str, tmp_path: Path
+) -> None:
+    """Stand-ins under the real names: the stack's shape, its order and its health are what is proven."""
+    ports = {"forge": free_port()}
+    text = config_text(
+        project,
+        sample_images.repository,
+        f"http://127.0.0.1:{ports['forge']}",
+        sample_images.stand_ins,
+        forge="bundled",
+        ports=ports,
+        more='[agents.qwen]\nbase_url = "http://10.0.0.5:8081"\nmodel = "qwen3"\nforge_user = "qwen-bot"\n',
+    )
+    factory = new_factory(tmp_path, engine.endpoint, project, text)
+    # What is the operator's own is merged from the first start on; an engine without the rights to run
+    # privileged containers is one reason to have something of one's own.
+    factory.directory.mkdir()
+    own = "services:\n  woodpecker-agent:\n    privileged: false\n"
+    (factory.directory / "docker-compose.override.yml").write_text(own)
+    said = factory.cli("init", str(factory.config), "--yes")
+    assert said.code == 0, said.err
+    assert "not created yet by this tool" in said.err
+    running = states(engine, project)
+    assert {"forgejo", "woodpecker", "woodpecker-agent", "agents", "agents-qwen", "edge"} <= set(running)
+    assert running["agents-qwen"] == running["agents"]
+    document = factory.cli("status", "--json").document
+    assert all(item["state"] in ("healthy", "running") for item in document["services"]), document
+    again = factory.cli("init", str(factory.config), "--yes")
+    assert "Nothing to do." in again.err, again.err
