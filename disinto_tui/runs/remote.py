@@ -16,6 +16,11 @@ from disinto_tui.runs.observe import read_env
 from disinto_tui.runs.versions import newest_version
 
 
+def load() -> None:
+    """Load what asking takes. Blocking, 0.2 s: for a thread, where an event loop must go on meanwhile."""
+    import aiohttp  # noqa: F401
+
+
 async def with_remote(instance: Instance, view: InstanceView, *, timeout: float = 10) -> InstanceView:
     """The view with `newest` and `forge` filled in; each alone may fail or time out (seconds)."""
     try:

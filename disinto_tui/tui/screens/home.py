@@ -52,10 +52,16 @@ async def _with_remote(instance: Instance, view: InstanceView) -> InstanceView:
     return await with_remote(instance, view)
 
 
-def _import_what_workers_need() -> None:
-    # In a thread: the event loop stays free for keys while the engine's and the network's code is loaded.
-    import disinto_tui.runs.remote
+# In threads: the event loop stays free for keys and painting while the engine's and the network's code is
+# loaded; the network's (0.2 s) only once the services are on the screen.
+def _load_local() -> None:
     import disinto_tui.runs.watch  # noqa: F401
+
+
+def _load_remote() -> None:
+    from disinto_tui.runs.remote import load
+
+    load()
 
 
 class HomeScreen(DisintoScreen[None]):
@@ -98,7 +104,7 @@ class HomeScreen(DisintoScreen[None]):
         self._views = views or _live_views
         self._remote = remote or _with_remote
         self._clock = clock
-        self._own_source = views is None
+        self._own_source, self._own_remote = views is None, remote is None
         self.view: InstanceView | None = None
         self._remote_view: InstanceView | None = None
         self._remote_attention: tuple[Attention, ...] = ()
@@ -122,7 +128,7 @@ class HomeScreen(DisintoScreen[None]):
     @work(group="watch", exclusive=True, exit_on_error=False)
     async def _watch(self) -> None:
         if self._own_source:
-            await asyncio.to_thread(_import_what_workers_need)
+            await asyncio.to_thread(_load_local)
         wait = 1.0
         while True:
             try:
@@ -140,6 +146,8 @@ class HomeScreen(DisintoScreen[None]):
 
     @work(group="remote", exclusive=True, exit_on_error=False)
     async def _ask_remote(self, view: InstanceView) -> None:
+        if self._own_remote:
+            await asyncio.to_thread(_load_remote)
         try:
             found = await self._remote(self.disinto.instance, view)
         except DisintoError as error:
