@@ -67,7 +67,7 @@ class DisintoApp(App[int]):
         self.config = config or config_directory()
         self.project = instance.path.name
         self.endpoint = ""
-        self._first = first or screens.home
+        self._first = first or screens.home_screen
         self.animation_level = "none"
         self.keymap = read_keymap(self.config)
         for item in theme.THEMES:
@@ -111,19 +111,19 @@ class DisintoApp(App[int]):
 
     def open_run(self, run: RunDir, pid: int | None = None) -> None:
         """Show a run, live or afterwards."""
-        self.push_screen(screens.run(run, pid))
+        self.push_screen(screens.run_screen(run, pid))
 
     def open_logs(self, source: LogSource, service: str = "") -> None:
         """Show the services' logs; `source` makes the stream (`runs.logs.follow_logs`)."""
-        self.push_screen(screens.logs(source, service))
+        self.push_screen(screens.logs_screen(source, service))
 
     def open_init(self, **options: Any) -> None:
         """Begin a new factory here."""
-        self.push_screen(screens.init(options))
+        self.push_screen(screens.init_screen(options))
 
     def review(self, plan: Plan, answer: Callable[[bool], None], *, yes: str = "Do it") -> None:
         """Show a plan; `answer` is called with what the operator decided."""
-        self.push_screen(screens.review(plan, yes), lambda result: answer(bool(result)))
+        self.push_screen(screens.review_screen(plan, yes), lambda result: answer(bool(result)))
 
     def begin(self, run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> bool:
         """Start a run's process and show it. False (and a message) when the instance is busy."""

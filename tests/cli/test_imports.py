@@ -94,3 +94,16 @@ def test_the_version_never_ends_in_a_traceback(where: str) -> None:
     assert done.returncode == 0
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert ("No space left" in done.stderr) == (where == "the disk is full")
+
+
+def test_a_screen_can_be_opened_twice() -> None:
+    """Importing `screens/run.py` puts the module where a function `screens.run` was: the second call fails."""
+    code = (
+        "from disinto_tui.tui import screens\n"
+        "screens.home_screen()\nscreens.home_screen()\n"
+        "import pkgutil, types\n"
+        "modules = {item.name for item in pkgutil.iter_modules(screens.__path__)}\n"
+        "functions = {name for name, it in vars(screens).items() if isinstance(it, types.FunctionType)}\n"
+        "assert not modules & functions, modules & functions"
+    )
+    loaded_by(code)

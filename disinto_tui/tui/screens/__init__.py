@@ -1,4 +1,7 @@
-"""The screens, each imported when it is first shown: first paint pays only for what it paints."""
+"""The screens, each imported when it is first shown: first paint pays only for what it paints.
+
+No function here has the name of a module beside it: importing the module would put it in the function's place.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,35 @@ if TYPE_CHECKING:
     from disinto_tui.tui.screens.logs import LogSource
 
 
-def home() -> Screen[None]:
+def home_screen() -> Screen[None]:
     """The first screen: what runs, is it healthy, is there something to do."""
     from disinto_tui.tui.screens.home import HomeScreen
 
     return HomeScreen()
 
 
-def init(options: Mapping[str, Any]) -> Screen[None]:
+def init_screen(options: Mapping[str, Any]) -> Screen[None]:
     """A new factory: token, config, version, review."""
     from disinto_tui.tui.screens.init import InitScreen
 
     return InitScreen(**options)
 
 
-def run(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
+def run_screen(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
     """A run, live or afterwards. `pid` is the process just started for it."""
     from disinto_tui.tui.screens.run import RunScreen
 
     return RunScreen(run_dir, pid=pid)
 
 
-def review(plan: Plan, yes: str = "Do it") -> Screen[bool]:
+def review_screen(plan: Plan, yes: str = "Do it") -> Screen[bool]:
     """The plan before anything changes; its result is the answer."""
     from disinto_tui.tui.screens.review import ReviewScreen
 
     return ReviewScreen(plan, yes=yes)
 
 
-def logs(source: LogSource, service: str = "") -> Screen[None]:
+def logs_screen(source: LogSource, service: str = "") -> Screen[None]:
     """The services' logs, interleaved."""
     from disinto_tui.tui.screens.logs import LogsScreen
 
