@@ -2,9 +2,7 @@
 
     python -m bench.registry [--tags 5000] [--images 200] [--rounds 5] [--rtt 40]
 
-Prints one JSON line per measure: seconds (median), the yardstick's seconds, and `ratio`, the median over the
-rounds of ours / yardstick within one round: the two take turns, so a slow spell of the machine hits both.
-`budget` is the ratio to stay under, where the design sets one. Needs docker-registry and skopeo.
+`make bench` measures less of it (`FEW`): all of it takes minutes. Needs docker-registry and skopeo.
 """
 
 from __future__ import annotations
@@ -14,16 +12,16 @@ import asyncio
 import contextlib
 import json
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.measure import Context, NotMeasured, Row, ratio_row, seconds, table, take_turns
 from disinto_tui.adapters.http import HttpClient, Policy
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_types import DOCKER_MANIFEST, digest_of
@@ -34,7 +32,22 @@ REPO = "disinto/agents"
 PLATFORM = "linux/amd64"
 SAMPLED = 10
 """skopeo one by one is measured on so many images and multiplied: it takes over a minute for 200."""
-Timed = Callable[[], object]
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much to measure. `near`: also what costs time and has no budget."""
+
+    tags: int
+    images: int
+    rounds: int
+    rtt: float = 40.0
+    """Milliseconds."""
+    near: bool = True
+
+
+FEW = Amount(tags=5000, images=100, rounds=3, near=False)
 
 
 async def upload(http: HttpClient, host: str, blob: bytes) -> str:
@@ -137,7 +150,7 @@ def far(host: str, milliseconds: float, directory: Path) -> Iterator[str]:
         yield address
 
 
-def listing(host: str, count: int) -> Timed:
+def listing(host: str, count: int) -> Work:
     async def go() -> None:
         async with RegistryClient(host) as client:
             assert len(await client.tags(REPO)) == count
@@ -145,7 +158,7 @@ def listing(host: str, count: int) -> Timed:
     return lambda: asyncio.run(go())
 
 
-def listing_process(host: str) -> Timed:
+def listing_process(host: str) -> Work:
     """The same from the start of an interpreter: what a command line pays."""
     code = (
         "import asyncio, sys\nfrom disinto_tui.adapters.registry import RegistryClient\n"
@@ -155,7 +168,7 @@ def listing_process(host: str) -> Timed:
     return lambda: subprocess.run([sys.executable, "-c", code, host, REPO], check=True)
 
 
-def metadata(host: str, tags: list[str], wide: int) -> Timed:
+def metadata(host: str, tags: list[str], wide: int) -> Work:
     async def go() -> None:
         async with RegistryClient(host, policy=Policy(wide=wide, deadline=300)) as client:
             infos = await asyncio.gather(*[client.image_info(REPO, tag, PLATFORM) for tag in tags])
@@ -169,11 +182,11 @@ def skopeo(*arguments: str) -> None:
     subprocess.run(["skopeo", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def skopeo_list(host: str) -> Timed:
+def skopeo_list(host: str) -> Work:
     return lambda: skopeo("list-tags", "--tls-verify=false", f"docker://{host}/{REPO}")
 
 
-def skopeo_inspect(host: str, tags: list[str], processes: int) -> Timed:
+def skopeo_inspect(host: str, tags: list[str], processes: int) -> Work:
     def one(tag: str) -> None:
         skopeo("inspect", "--no-tags", "--tls-verify=false", f"docker://{host}/{REPO}:{tag}")
 
@@ -184,81 +197,75 @@ def skopeo_inspect(host: str, tags: list[str], processes: int) -> Timed:
     return go
 
 
-def seconds(what: Timed) -> float:
-    begun = time.perf_counter()
-    what()
-    return time.perf_counter() - begun
-
-
 def compare(
-    measure: str,
-    ours: Timed,
-    yardstick: Timed,
+    what: str,
+    ours: Work,
+    yardstick: Work,
     name: str,
     rounds: int,
     *,
     budget: float | None = None,
     times: float = 1.0,
-) -> None:
-    """Let the two take turns and print the line. `times` scales the yardstick, when it did a part only."""
-    ours()
-    pairs = [(seconds(ours), seconds(yardstick) * times) for _ in range(rounds)]
-    line = {
-        "bench": "registry",
-        "measure": measure,
-        "seconds": round(statistics.median(pair[0] for pair in pairs), 4),
-        "yardstick": name,
-        "yardstick_seconds": round(statistics.median(pair[1] for pair in pairs), 4),
-        "ratio": round(statistics.median(pair[0] / pair[1] for pair in pairs), 4),
-        "budget": budget,
-        "rounds": rounds,
-    }
-    print(json.dumps(line), flush=True)
+) -> Row:
+    """Let the two take turns. `times` scales the yardstick, when it did a part only."""
+    found = take_turns(rounds, {"ours": lambda: seconds(ours), name: lambda: seconds(yardstick) * times})
+    return ratio_row(what, found["ours"], found[name], name, budget)
 
 
-def measure_all(host: str, where: str, tags: list[str], images: list[str], rounds: int) -> None:
-    few = max(2, rounds // 2)
-    compare(
-        f"list {len(tags)} tags, {where}",
-        listing(host, len(tags)),
-        skopeo_list(host),
-        "skopeo list-tags",
-        rounds,
-        budget=0.5,
-    )
-    compare(
-        f"list {len(tags)} tags, {where}, with the start of Python",
-        listing_process(host),
-        skopeo_list(host),
-        "skopeo list-tags",
-        rounds,
-    )
-    count = len(images)
-    wide = metadata(host, images, 16)
-    compare(
-        f"metadata of {count}, {where}",
+def listings(host: str, where: str, tags: list[str], rounds: int) -> Iterator[Row]:
+    what, name = f"list {len(tags):,} tags, {where}", "skopeo list-tags"
+    yield compare(what, listing(host, len(tags)), skopeo_list(host), name, rounds, budget=0.5)
+    yield compare(f"{what}, with Python's start", listing_process(host), skopeo_list(host), name, rounds)
+
+
+def readings(host: str, where: str, images: list[str], rounds: int, *, far_away: bool) -> Iterator[Row]:
+    """Budgets hold for a registry that is away: next door there is no waiting to save."""
+    what, wide = f"labels of {len(images)} versions, {where}", metadata(host, images, 16)
+    sample = min(SAMPLED, len(images))
+    yield compare(
+        what,
         wide,
-        metadata(host, images, 1),
-        "ours, one request at a time",
-        few,
+        skopeo_inspect(host, images[:sample], 1),
+        f"skopeo one by one ({sample} measured)",
+        rounds,
+        budget=0.03 if far_away else None,
+        times=len(images) / sample,
     )
-    compare(
-        f"metadata of {count}, {where}",
-        wide,
-        skopeo_inspect(host, images[:SAMPLED], 1),
-        f"skopeo inspect one by one ({SAMPLED} measured)",
-        few,
-        budget=0.03 if where != "local" else None,
-        times=count / SAMPLED,
-    )
-    compare(
-        f"metadata of {count}, {where}",
+    yield compare(
+        what,
         wide,
         skopeo_inspect(host, images, 16),
-        "skopeo inspect, 16 processes",
-        few,
-        budget=0.3 if where != "local" else None,
+        "skopeo, 16 processes",
+        rounds,
+        budget=0.3 if far_away else None,
     )
+
+
+def measure_all(amount: Amount, directory: Path) -> Iterator[Row]:
+    for program in ("docker-registry", "skopeo"):
+        if shutil.which(program) is None:
+            raise NotMeasured(f"{program} is not installed (docker/engine/up.sh {program})")
+    tags = [f"v{n // 500}.{n // 25 % 20}.{n % 25}" for n in range(amount.tags)]
+    images = tags[-amount.images :]
+    few = max(2, amount.rounds // 2)
+    with open_registry(directory / "tags") as registry:
+        asyncio.run(fill(registry.address, tags, images))
+        yield from listings(registry.address, "local", tags, amount.rounds)
+        if amount.near:
+            yield from readings(registry.address, "local", images, few, far_away=False)
+        with far(registry.address, amount.rtt, directory) as address:
+            where = f"{amount.rtt:g} ms away"
+            yield from listings(address, where, tags, amount.rounds)
+            if amount.near:
+                alone = metadata(address, images, 1)
+                what = f"labels of {len(images)} versions, {where}"
+                yield compare(what, metadata(address, images, 16), alone, "ours, one at a time", few)
+            yield from readings(address, where, images, few, far_away=True)
+
+
+def measure(context: Context) -> Iterator[Row]:
+    """A part of it, in under a minute."""
+    yield from measure_all(replace(FEW, rounds=context.rounds), context.directory)
 
 
 def main() -> int:
@@ -275,19 +282,13 @@ def main() -> int:
         port, target, delay = given.proxy
         asyncio.run(delaying(int(port), target, float(delay)))
         return 0
-    for program in ("docker-registry", "skopeo"):
-        if shutil.which(program) is None:
-            print(f"{program} is not installed: docker/engine/up.sh {program}", file=sys.stderr)
+    amount = Amount(given.tags, given.images, given.rounds, given.rtt)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            print(table(list(measure_all(amount, Path(name)))))
+        except NotMeasured as error:
+            print(error, file=sys.stderr)
             return 3
-    tags = [f"v{n // 500}.{n // 25 % 20}.{n % 25}" for n in range(given.tags)]
-    images = tags[-given.images :]
-    with tempfile.TemporaryDirectory() as name, open_registry(Path(name)) as registry:
-        begun = time.perf_counter()
-        asyncio.run(fill(registry.address, tags, images))
-        print(f"{len(tags)} tags pushed in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-        measure_all(registry.address, "local", tags, images, given.rounds)
-        with far(registry.address, given.rtt, Path(name)) as address:
-            measure_all(address, f"{given.rtt:g} ms away", tags, images, given.rounds)
     return 0
 
 

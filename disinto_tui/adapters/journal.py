@@ -205,7 +205,7 @@ def unfinished_run(instance: Instance) -> RunDir | None:
             status in ("failed", "cancelled")
             and any(state == "done" for state in step_states(events).values())
         )
-        return run if half_way and run.plan().on_failure == "keep" else None
+        return run if half_way else None
     return None
 
 

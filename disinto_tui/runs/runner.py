@@ -137,7 +137,7 @@ async def execute(
             )
         )
         try:
-            ended = await (_take_back(ctx, operations, before) if undo else _go(ctx, operations))
+            ended = await (_undo(ctx, operations, before) if undo else _go(ctx, operations))
         finally:
             writer.close()
         return ExitCode(ended.exit_code)
@@ -158,8 +158,11 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
             state, error = "failed", failure
             break
     if error is not None and ctx.plan.on_failure == "undo":
-        await _take_back(ctx, operations, step_states(ctx.run.events()), after=error)
-        state = "undone" if state == "failed" else state
+        stuck = await _take_back(ctx, operations, step_states(ctx.run.events()))
+        if stuck:
+            state, error = "failed", _stuck(ctx.plan, error, stuck[0])
+        elif state == "failed":
+            state = "undone"
     finished = error is None or ctx.plan.on_failure == "undo"
     if finished or "done" not in step_states(ctx.run.events()).values():
         ctx.run.drop_staged()  # nobody will come back for them
@@ -208,14 +211,20 @@ async def _cancellable(ctx: Context, step: Step, work: Any) -> Mapping[str, Any]
             task.cancel()
 
 
+async def _undo(ctx: Context, operations: Mapping[str, Operation], states: Mapping[str, str]) -> RunEnded:
+    """Take the whole run back, because an operator asked for it."""
+    failures = await _take_back(ctx, operations, states)
+    ctx.run.drop_staged()
+    return _end(ctx, "failed" if failures else "undone", failures[0] if failures else None)
+
+
 async def _take_back(
-    ctx: Context,
-    operations: Mapping[str, Operation],
-    states: Mapping[str, str],
-    *,
-    after: DisintoError | None = None,
-) -> RunEnded:
-    """Undo the steps that were begun, last first. A step that cannot be undone does not stop the others."""
+    ctx: Context, operations: Mapping[str, Operation], states: Mapping[str, str]
+) -> list[DisintoError]:
+    """Undo the steps that were begun, last first; returns what could not be taken back.
+
+    A step that cannot be undone does not stop the others.
+    """
     failures: list[DisintoError] = []
     for step in reversed(ctx.plan.steps):
         if states.get(step.id) in (None, "undone"):
@@ -233,10 +242,18 @@ async def _take_back(
             failures.append(unexpected(error))
             state, reason = "failed", f"{type(error).__name__}: {error}"
         ctx.ended(state, began, reason)
-    if after is not None:
-        return RunEnded(time.time(), "undone", int(after.exit_code))
-    ctx.run.drop_staged()
-    return _end(ctx, "failed" if failures else "undone", failures[0] if failures else None)
+    return failures
+
+
+def _stuck(plan: Plan, first: DisintoError, second: DisintoError) -> DisintoError:
+    """The error of a run that failed, and whose way back failed too. It never tries a third thing."""
+    return Failed(
+        f"{first.what} Going back failed too.",
+        f"{first.why} Then: {second.what} {second.why}",
+        "Read the state below, mend it by hand, then `disinto resume --undo` tries the way back again.",
+        code="run.stuck",
+        details=[*second.details, *(f"by hand: {line}" for line in plan.facts.get("by_hand", ())), *first.details],
+    )
 
 
 def _end(ctx: Context, state: RunState, error: DisintoError | None) -> RunEnded:

@@ -40,6 +40,8 @@ class Touch:
         return {params["file"]: True}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        if params.get("stuck"):
+            raise Failed("It does not come off.", "It is glued.", "Scrape it off.", code="test.glue")
         (ctx.instance.path / params["file"]).unlink(missing_ok=True)
         return None
 
@@ -104,6 +106,22 @@ async def test_undo_on_failure_takes_back_and_tells_the_first_reason(tmp_path: P
     assert ended.error is not None
     assert ended.error["what"] == "It broke."
     assert not (tmp_path / "a").exists()
+
+
+async def test_a_way_back_that_fails_too_stops_and_says_what_to_type(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    steps = touch("a"), touch("b", stuck=True), touch("c", fail=True)
+    facts = {"by_hand": ["scrape b"]}
+    run = create_run(instance, plan(tmp_path, *steps, on_failure="undo", facts=facts))
+    assert await execute(run, instance, OPS) == ExitCode.FAILED
+    assert states(run) == {"a": "undone", "b": "failed", "c": "undone"}
+    ended = run.events()[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.state == "failed"
+    assert ended.error is not None
+    assert ended.error["code"] == "run.stuck"
+    assert "It broke. Going back failed too." in ended.error["what"]
+    assert "by hand: scrape b" in ended.error["details"]
 
 
 async def test_an_unforeseen_error_is_three_sentences_and_no_traceback(tmp_path: Path) -> None:
