@@ -233,6 +233,18 @@ class Engine:
         """Give a local image one more name."""
         await self.call(lambda client: client.tag(image, repository, tag))
 
+    async def untag(self, name: str) -> None:
+        """Take one name off an image. The image goes only when nothing else names or uses it."""
+        await self._or_none(lambda client: client.remove_image(name))
+
+    async def processes(self, container_id: str) -> list[tuple[int, str]]:
+        """What runs in a container: (seconds since it began or -1, command line); [] when it is gone."""
+        table = await self._or_none(lambda client: client.top(container_id, "-eo pid,etimes,args"))
+        rows = (table or {}).get("Processes") or ()
+        return [
+            (int(row[1]) if str(row[1]).isdigit() else -1, " ".join(row[2:])) for row in rows if len(row) > 2
+        ]
+
     async def remove_container(self, container_id: str) -> None:
         """Remove one stopped container; its volumes stay."""
         await self.call(lambda client: client.remove_container(container_id))

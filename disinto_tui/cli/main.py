@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("disinto_tui.cli.stack", "What runs, is it healthy, is there something to do."),
     "logs": ("disinto_tui.cli.stack", "The services' logs, interleaved, followed."),
     "versions": ("disinto_tui.cli.versions", "The versions there are, and which is running here."),
+    "use": ("disinto_tui.cli.switch", "Switch to a version; it goes back by itself when it fails."),
+    "rollback": ("disinto_tui.cli.switch", "Back to the last known good version, or to one you name."),
     "runs": ("disinto_tui.cli.runs", "What was done here, newest first."),
     "attach": ("disinto_tui.cli.runs", "Watch a run, live or afterwards."),
     "resume": ("disinto_tui.cli.runs", "Finish a run that stopped half-way, or take it back."),

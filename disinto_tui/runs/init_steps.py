@@ -98,6 +98,10 @@ def steps_of(
         steps.append(Step("up", "Start the stack", "up", up, "docker compose up", atomic=True))
     waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
     steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
+    if world.resolved is not None and not settled:
+        steps.append(
+            Step("record", "Keep it as known good", "record-good", {"reference": world.resolved.pin})
+        )
     return steps
 
 
@@ -148,6 +152,7 @@ def facts_of(request: InitRequest, new: Project, world: World, stack: Mapping[st
     lines.append(f"Next: `{next_ones[0]}`, `disinto logs`, or just `disinto` in that directory.")
     return {
         "image": version,
+        "to": world.resolved.pin if world.resolved is not None and request.start else "",
         "digest": world.resolved.digest if world.resolved is not None else "",
         "urls": urls,
         "user": world.user.login if world.user is not None else "",

@@ -114,6 +114,9 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     steps.append(Step("up", "Start the stack", "up", up, "docker compose up", atomic=True))
     waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
     steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
+    started = variables.get("AGENTS_IMAGE", "" if build_mode else env.get("AGENTS_IMAGE", ""))
+    if started:
+        steps.append(Step("record", "Keep it as known good", "record-good", {"reference": started}))
     services = tuple(_service_change(name, containers.get(name), variables) for name in active)
     return Plan(
         "up",
@@ -127,6 +130,7 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
         downtime="only for services whose definition or image changed, about 0.5 s each",
         undo="`disinto down` stops it; volumes stay",
         notes=tuple(notes),
+        facts={"to": started, "digest": next((item.digest for item in pulls if item.digest), "")},
     )
 
 

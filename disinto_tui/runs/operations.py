@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_stack import CheckCompose, Down, PullImages, RegistryLogin, Up, WaitHealthy
+from disinto_tui.runs.ops_switch import KeepImage, NameImage, RecordGood, Recreate, SameTag, WatchSwitch
 from disinto_tui.runs.runner import Operation
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -17,4 +19,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "up": Up(),
     "healthy": WaitHealthy(),
     "down": Down(),
+    "wait-idle": WaitIdle(),
+    "same-tag": SameTag(),
+    "name-image": NameImage(),
+    "keep-image": KeepImage(),
+    "recreate": Recreate(),
+    "watch-switch": WatchSwitch(),
+    "record-good": RecordGood(),
 }

@@ -24,7 +24,8 @@ from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed
 from disinto_tui.core.redact import Secret
-from disinto_tui.runs.health import unhealthy, watch
+from disinto_tui.runs.health import service_of, unhealthy, watch
+from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.runner import Context
 
 _LEFTOVER = re.compile(r"^/?[0-9a-f]{12}_")
@@ -56,8 +57,11 @@ def _staged_or_real(ctx: Context, path: Path) -> Path:
     return staged if staged.exists() else path
 
 
-async def _streamed(ctx: Context, command: Command, failed: str, now: str) -> Result:
-    """Run a command whose lines are the step's log; its last words tell why when it fails."""
+async def streamed(ctx: Context, command: Command, failed: str, now: str) -> Result:
+    """Run a command whose lines are the step's log; its last words tell why when it fails.
+
+    `failed` and `now` are the first and third sentence then. Raises Failed.
+    """
     last: list[str] = []
 
     def keep(stream: str, texts: Any) -> None:
@@ -143,9 +147,7 @@ class RegistryLogin:
                 code="registry.password",
             )
         command = docker_login_command(params["host"], params["user"], Secret(password))
-        await _streamed(
-            ctx, command, "The registry login failed.", "Check user and password, then try again."
-        )
+        await streamed(ctx, command, "The registry login failed.", "Check user and password, then try again.")
         return {}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
@@ -225,7 +227,7 @@ class Up:
         command = build_up_command(target) if params.get("build") else up_command(target)
         # Never cut short: an interrupted recreate leaves the old container stopped (observed).
         await asyncio.shield(
-            _streamed(ctx, command, "The stack did not start.", "Mend what it names, then `disinto resume`.")
+            streamed(ctx, command, "The stack did not start.", "Mend what it names, then `disinto resume`.")
         )
         return {}
 
@@ -235,7 +237,7 @@ class Up:
             return "What runs stays as it is."
         directory = str(ctx.instance.path)
         command = project_down_command(ctx.plan.project, directory, ctx.plan.endpoint)
-        await _streamed(ctx, command, "The stack could not be taken down.", "Try `disinto down`.")
+        await streamed(ctx, command, "The stack could not be taken down.", "Try `disinto down`.")
         return "Containers and network removed; volumes stay."
 
 
@@ -289,7 +291,10 @@ class WaitHealthy:
                 ctx.say(*failure.details)
                 raise failure
         unverified = [verdict.service for verdict in verdicts if not verdict.verified]
-        return {"unverified": unverified} if unverified else {}
+        documents = await engine.containers(ctx.plan.project)
+        images = {service_of(item): str(item["Image"]) for item in documents}
+        agents = next((images[name] for name in services if is_agents_service(name) and name in images), "")
+        return {"watched": services, "image_id": agents, "unverified": unverified}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Nothing was done."""
@@ -314,7 +319,7 @@ class Down:
             else down_command(target_of(ctx, params))
         )
         what, now = "The stack could not be taken down.", "Mend what it names, then `disinto resume`."
-        await asyncio.shield(_streamed(ctx, command, what, now))
+        await asyncio.shield(streamed(ctx, command, what, now))
         return {}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:

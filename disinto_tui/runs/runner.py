@@ -252,7 +252,11 @@ def _stuck(plan: Plan, first: DisintoError, second: DisintoError) -> DisintoErro
         f"{first.why} Then: {second.what} {second.why}",
         "Read the state below, mend it by hand, then `disinto resume --undo` tries the way back again.",
         code="run.stuck",
-        details=[*second.details, *(f"by hand: {line}" for line in plan.facts.get("by_hand", ())), *first.details],
+        details=[
+            *second.details,
+            *(f"by hand: {line}" for line in plan.facts.get("by_hand", ())),
+            *first.details,
+        ],
     )
 
 

@@ -1,0 +1,75 @@
+"""`use` and `rollback`."""
+
+from __future__ import annotations
+
+import click
+
+from disinto_tui.cli.common import Session, session_options, wait_for
+from disinto_tui.cli.stack import do_plan
+from disinto_tui.core.errors import ExitCode
+
+_IDLE = click.option("--when-idle", is_flag=True, help="Wait until no agent is at work.")
+_DEADLINE = click.option(
+    "--deadline", default=1800.0, show_default=True, metavar="SECONDS", help="How long --when-idle waits."
+)
+_SOAK = click.option(
+    "--soak",
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it must stay healthy to be kept.",
+)
+
+
+@click.command()
+@click.argument("version")
+@click.option("--digest", "pin_digest", is_flag=True, help="Pin name:tag@sha256:…, so that no tag can move.")
+@_IDLE
+@_DEADLINE
+@_SOAK
+@session_options(changes=True)
+def use(
+    session: Session, version: str, pin_digest: bool, when_idle: bool, deadline: float, soak: float
+) -> int:
+    """Switch to a version: pull, pin in .env, recreate the agents, watch, keep or go back.
+
+    VERSION is a tag (v0.3.0) of the factory's repository, or a full reference. What does not come up healthy,
+    or does not stay so, is taken back by itself. Nothing but the services that run the agents image is touched.
+    """
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.runs.switch import SwitchRequest, plan_switch
+
+    async def work() -> ExitCode:
+        instance = Instance.at(session.directory)
+        request = SwitchRequest(instance, version, pin_digest, deadline if when_idle else None, soak)
+        prepared = await plan_switch(request)
+        return await do_plan(
+            session, instance, prepared.plan, question="Switch?", staged=dict(prepared.staged)
+        )
+
+    return wait_for(work())
+
+
+@click.command()
+@click.argument("version", required=False)
+@_IDLE
+@_DEADLINE
+@_SOAK
+@session_options(changes=True)
+def rollback(session: Session, version: str | None, when_idle: bool, deadline: float, soak: float) -> int:
+    """Back to the last known good version before this one, or to VERSION.
+
+    Works without the registry when the image is on this host; the last known-good ones are kept there.
+    """
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.runs.switch import plan_rollback
+
+    async def work() -> ExitCode:
+        instance = Instance.at(session.directory)
+        idle = deadline if when_idle else None
+        prepared = await plan_rollback(instance, version or "", when_idle=idle, soak=soak)
+        return await do_plan(
+            session, instance, prepared.plan, question="Roll back?", staged=dict(prepared.staged)
+        )
+
+    return wait_for(work())

@@ -1,0 +1,333 @@
+"""Operations of a switch: is the tag still the same, keep the old image, recreate, watch, remember."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from disinto_tui.adapters.compose import ComposeTarget, compose, up_command
+from disinto_tui.adapters.dockerconfig import DockerConfig
+from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.process import run
+from disinto_tui.adapters.registry import RegistryClient
+from disinto_tui.core.errors import DisintoError, Failed, Refused
+from disinto_tui.core.image import parse_image
+from disinto_tui.runs.health import Verdict, service_of, unhealthy, watch
+from disinto_tui.runs.history import KEPT, history, known_good, short
+from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
+from disinto_tui.runs.runner import Context
+
+KEEP_REPOSITORY = "disinto-kept"
+"""`disinto-kept/<project>:<version>` are names of ours on images that undo may need; never pushed."""
+_BACK_SECONDS = 120.0
+
+
+class SameTag:
+    """`reference`, `digest`: stop when the tag was moved since the version was picked."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Always asked."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """HEAD the tag. Raises Refused `tag.moved`; a registry that is down is no reason when the image is here."""
+        reference = parse_image(params["reference"])
+        try:
+            async with RegistryClient(reference.registry, credentials=DockerConfig.load()) as client:
+                now = (await client.head(reference.repository, reference.tag or "latest")).digest
+        except DisintoError as error:
+            if not await image_is_here(Engine(ctx.plan.endpoint), params["reference"], params["digest"]):
+                raise
+            ctx.say(f"not asked: {error.what}")
+            return {}
+        if now != params["digest"]:
+            raise Refused(
+                f"The tag {reference.tag} was moved.",
+                f"When it was picked it was {params['digest']}, now it is {now}.",
+                "Find out who moved it; `disinto use` again takes what it is now.",
+                code="tag.moved",
+                details=[f"picked  {params['digest']}", f"now     {now}"],
+            )
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Nothing was done."""
+        return None
+
+
+class NameImage:
+    """`reference`, `image`: an image that is here under our own or another name gets the reference's."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """It has it."""
+        image = await Engine(ctx.plan.endpoint).image(params["reference"])
+        return "It has it already." if image is not None and image.id == params["image"] else None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tag it. Raises Failed when the image is gone."""
+        reference = parse_image(params["reference"])
+        await Engine(ctx.plan.endpoint).tag(params["image"], reference.familiar, reference.tag or "latest")
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """A name harms nobody."""
+        return None
+
+
+class KeepImage:
+    """`images`, `reference`: the images that run now get a name of ours, so that no prune takes them."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Tagging is cheap."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tag them; an image that is gone already is said, and is no reason to stop."""
+        engine = Engine(ctx.plan.endpoint)
+        for image in params["images"]:
+            await _keep(
+                ctx, engine, image, short(params["reference"]) if params["reference"] else image[7:19]
+            )
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """The name stays: the image is the one that runs again."""
+        return None
+
+
+async def _keep(ctx: Context, engine: Engine, image: str, version: str) -> None:
+    name = f"{KEEP_REPOSITORY}/{ctx.plan.project}"
+    try:
+        await engine.tag(image, name, version)
+        ctx.say(f"kept as {name}:{version}")
+    except Failed as error:
+        ctx.say(f"{image[:19]} could not be kept: {error.why}")
+
+
+class Recreate:
+    """`services`, `reference`, `files`, `before`, `images`: exactly these services, on the image of `.env`.
+
+    `before` is the pin they had and `images` the image id of each: what undo brings back, and verifies.
+    """
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Every one runs the wanted image, made from the present definition."""
+        engine = Engine(ctx.plan.endpoint)
+        image = await engine.image(params["reference"])
+        if image is None:
+            return None
+        target = _target(ctx, params)
+        hashes = await run(compose(target, "config", "--hash", "*", writes=False, timeout=30))
+        wanted = dict(line.split()[:2] for line in hashes.stdout.splitlines() if len(line.split()) == 2)
+        running = await _running(engine, ctx.plan.project, params["services"])
+        for service in params["services"]:
+            inspect = running.get(service)
+            labels = ((inspect or {}).get("Config") or {}).get("Labels") or {}
+            same = inspect is not None and inspect["Image"] == image.id
+            if not same or labels.get("com.docker.compose.config-hash") != wanted.get(service):
+                return None
+        return "They run it already."
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`up --no-deps` on those services, never cut short. Raises Failed."""
+        await remove_leftovers(ctx)
+        await self._up(ctx, params, _target(ctx, params))
+        return {}
+
+    async def _up(self, ctx: Context, params: Mapping[str, Any], target: ComposeTarget) -> None:
+        command = up_command(target, params["services"], no_deps=True)
+        now = "Nothing to do: the previous version is brought back."
+        await asyncio.shield(streamed(ctx, command, "The services could not be recreated.", now))
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Bring the previous image up again and watch it; Failed when it does not come up."""
+        engine = Engine(ctx.plan.endpoint)
+        running = await _running(engine, ctx.plan.project, params["services"])
+        before: Mapping[str, str] = params["images"]
+        if all(running.get(name, {}).get("Image") == image for name, image in before.items()) and all(
+            (item.get("State") or {}).get("Running") for item in running.values()
+        ):
+            return "They never left the previous image."
+        if not params["before"]:
+            return "There was no pin to go back to; they stay as they are."
+        await remove_leftovers(ctx)
+        await _name_back(engine, params["before"], before)
+        # `.env` still holds the new pin at this moment; its own undo comes after this one.
+        await self._up(ctx, params, _target(ctx, params).with_variables({"AGENTS_IMAGE": params["before"]}))
+        verdicts = await watch(
+            engine, ctx.plan.project, params["services"], timeout=_BACK_SECONDS, on_change=_teller(ctx)
+        )
+        for verdict in verdicts:
+            if not verdict.good:
+                raise await unhealthy(engine, ctx.plan.project, verdict)
+        after = await _running(engine, ctx.plan.project, params["services"])
+        for name, image in before.items():
+            if after[name]["Image"] != image:
+                raise Failed(
+                    f"{name} does not run its previous image.",
+                    f"It runs {after[name]['Image']}, and ran {image} before.",
+                    "Look at it with `docker inspect`.",
+                    code="switch.other_image",
+                )
+        return f"{short(params['before'])} runs again and is healthy."
+
+
+async def _name_back(engine: Engine, reference: str, images: Mapping[str, str]) -> None:
+    """The previous reference must mean the previous image again, should its tag have been moved meanwhile."""
+    ids = set(images.values())
+    found = parse_image(reference)
+    if len(ids) != 1 or found.tag is None or found.digest:
+        return
+    image = await engine.image(reference)
+    if image is None or image.id not in ids:
+        await engine.tag(ids.pop(), found.familiar, found.tag)
+
+
+def _target(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
+    instance = ctx.instance
+    env_file = str(instance.env_file) if instance.env_file.exists() else None
+    return ComposeTarget(
+        ctx.plan.project, str(instance.path), tuple(params["files"]), env_file, ctx.plan.endpoint
+    )
+
+
+async def _running(engine: Engine, project: str, services: Sequence[str]) -> dict[str, dict[str, Any]]:
+    wanted = set(services)
+    return {service_of(item): item for item in await engine.containers(project) if service_of(item) in wanted}
+
+
+def _teller(ctx: Context) -> Any:
+    return lambda verdict: ctx.say(f"{verdict.service}: {verdict.words}")
+
+
+class WatchSwitch:
+    """`services`, `reference`, `timeout`, `soak` (s): healthy, on the right image, and still so a while later."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Always looked at: healthy is observed, not assumed."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Watch, verify the image id, soak. Raises Failed with the failed container's last lines."""
+        engine = Engine(ctx.plan.endpoint)
+        services = list(params["services"])
+        verdicts = await watch(
+            engine, ctx.plan.project, services, timeout=float(params["timeout"]), on_change=_teller(ctx)
+        )
+        await _raise_bad(ctx, engine, verdicts)
+        image = await engine.image(params["reference"])
+        running = await _running(engine, ctx.plan.project, services)
+        for name in services:
+            if image is None or running[name]["Image"] != image.id:
+                raise Failed(
+                    f"{name} runs another image than {params['reference']}.",
+                    f"Its container was made from {running[name]['Image']}.",
+                    "Another tool may have recreated it; try again when nobody else does.",
+                    code="switch.other_image",
+                )
+        await self._soak(ctx, engine, params, services, running)
+        unverified = [verdict.service for verdict in verdicts if not verdict.verified]
+        return {
+            "watched": services,
+            "image_id": image.id if image is not None else "",
+            "unverified": unverified,
+        }
+
+    async def _soak(
+        self,
+        ctx: Context,
+        engine: Engine,
+        params: Mapping[str, Any],
+        services: list[str],
+        first: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """For `soak` seconds none may restart, end, turn unhealthy or be replaced."""
+        soak = float(params["soak"])
+        end = time.monotonic() + soak
+        while (left := end - time.monotonic()) > 0:
+            ctx.progress("soak", int(soak - left), int(soak), "staying healthy", "s")
+            await asyncio.sleep(min(0.5, left))
+            running = await _running(engine, ctx.plan.project, services)
+            for name in services:
+                bad = _changed(name, first[name], running.get(name))
+                if bad is not None:
+                    await _raise_bad(ctx, engine, [bad])
+        if soak:
+            ctx.progress("soak", int(soak), int(soak), "staying healthy", "s")
+            ctx.say(f"stayed so for {soak:g} s")
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Nothing was done."""
+        return None
+
+
+def _changed(name: str, before: Mapping[str, Any], now: Mapping[str, Any] | None) -> Verdict | None:
+    if now is None or now["Id"] != before["Id"]:
+        return Verdict(name, False, "absent", "was replaced or removed by somebody else while it was watched")
+    state = now.get("State") or {}
+    health = str((state.get("Health") or {}).get("Status", "none"))
+    if int(now.get("RestartCount", 0)) > int(before.get("RestartCount", 0)):
+        words = f"restarted while it was watched (exit code {state.get('ExitCode', '?')})"
+        return Verdict(name, False, "restarting", words, container=str(now["Id"]))
+    if not state.get("Running"):
+        words = f"ended with exit code {state.get('ExitCode', '?')} while it was watched"
+        return Verdict(name, False, "exited", words, container=str(now["Id"]))
+    if health == "unhealthy":
+        words = "turned unhealthy while it was watched"
+        return Verdict(name, False, "unhealthy", words, container=str(now["Id"]))
+    return None
+
+
+async def _raise_bad(ctx: Context, engine: Engine, verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        if not verdict.good:
+            failure = await unhealthy(engine, ctx.plan.project, verdict)
+            ctx.say(*failure.details)
+            raise Failed(
+                failure.what,
+                failure.why,
+                "Nothing to do: the previous version is brought back.",
+                code=failure.code,
+                details=failure.details,
+            )
+
+
+class RecordGood:
+    """`reference`: keep the image that runs now, and let go of kept ones that undo will not need."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Tagging is cheap."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tag, and take our name off all but the last known-good images. Never a reason to go back."""
+        try:
+            await self._record(ctx, params)
+        except DisintoError as error:
+            ctx.say(f"not kept: {error.what} {error.why}")
+        return {}
+
+    async def _record(self, ctx: Context, params: Mapping[str, Any]) -> None:
+        engine = Engine(ctx.plan.endpoint)
+        image = await engine.image(params["reference"].partition("@")[0])
+        if image is not None:
+            await _keep(ctx, engine, image.id, short(params["reference"]))
+        good = [short(params["reference"])]
+        if ctx.plan.facts.get("from"):
+            good.append(short(str(ctx.plan.facts["from"])))  # known good or not, undo leads there
+        good += [entry.version for entry in known_good(history(ctx.instance)) if entry.version not in good]
+        name = f"{KEEP_REPOSITORY}/{ctx.plan.project}"
+        for item in await engine.images(name):
+            for tag in item.get("RepoTags") or ():
+                if str(tag).rpartition(":")[2] not in good[: KEPT + 1]:
+                    try:
+                        await engine.untag(str(tag))
+                        ctx.say(f"{tag} is no longer kept")
+                    except Failed as error:
+                        ctx.say(f"{tag} stays: {error.why}")
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """A name harms nobody."""
+        return None

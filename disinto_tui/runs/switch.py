@@ -1,0 +1,337 @@
+"""Plan a switch: another version pinned, the services that run the agents image recreated, nothing else.
+
+The tag is resolved to a digest when it is picked; what is pulled is that digest. A switch that fails at any
+point goes back by itself, and the way back is verified like the way there.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from disinto_tui.adapters.compose import config
+from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
+from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.core.envfile import EnvFile
+from disinto_tui.core.errors import BadInput, Refused, Unavailable
+from disinto_tui.core.image import ImageRef, parse_image, resolve_operator_input
+from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
+from disinto_tui.runs import preflight
+from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.history import Entry, history, last_good_before, left_behind, short
+from disinto_tui.runs.idle import Work, busy
+from disinto_tui.runs.lifecycle import refuse_unfinished, repository_of, require_stack, shell_override
+from disinto_tui.runs.observe import is_agents_service, read_env
+from disinto_tui.runs.ops_files import digest as content_digest
+from disinto_tui.runs.ops_files import file_mode
+from disinto_tui.runs.ops_stack import image_is_here
+from disinto_tui.runs.project import Found, find_project
+from disinto_tui.runs.versions import Resolved, resolve
+
+HEALTH_SECONDS = 180.0
+SOAK_SECONDS = 10.0
+"""How long a version must stay up after it is healthy, before it is called known good."""
+_VARIABLE = "AGENTS_IMAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRequest:
+    """What the operator asked for. `wanted` is a version, a tag or a reference; `pin_digest` writes
+    `name:tag@sha256:…`; `when_idle` waits (at most that many seconds) until no agent is at work."""
+
+    instance: Instance
+    wanted: str
+    pin_digest: bool = False
+    when_idle: float | None = None
+    soak: float = SOAK_SECONDS
+    kind: str = "switch"
+    known: Entry | None = None
+    """The known-good start that a rollback goes back to: its digest and image count, not today's tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with the staged `.env`, and who is at work right now (for the review)."""
+
+    plan: Plan
+    staged: Mapping[str, bytes] = field(repr=False)
+    at_work: tuple[Work, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    reference: ImageRef
+    digest: str
+    image: str
+    size: int
+    notes: tuple[str, ...]
+
+
+async def plan_switch(request: SwitchRequest) -> Prepared:
+    """Observe and plan. Raises BadInput, Unavailable, Refused: each with nothing changed."""
+    instance = request.instance
+    require_stack(instance)
+    refuse_unfinished(instance)
+    endpoint = await find_endpoint()
+    engine = Engine(endpoint)
+    info = await engine.info()
+    env = read_env(instance)
+    found = await find_project(engine, instance)
+    definitions = (await config(found.target(instance, endpoint))).get("services") or {}
+    _refuse_build_mode(definitions, request.wanted)
+    wanted = await _resolve(request, engine, repository_of(instance, env), info)
+    pin = _pin(wanted, request.pin_digest)
+    return await _plan(request, engine, info, env.get(_VARIABLE, ""), found, definitions, wanted, pin)
+
+
+async def plan_rollback(
+    instance: Instance, wanted: str = "", *, when_idle: float | None = None, soak: float = SOAK_SECONDS
+) -> Prepared:
+    """The switch back: to the last known good before the current version, or to the one named.
+
+    Raises BadInput `rollback.none` when no other version was ever known good here.
+    """
+    entries = history(instance)
+    current = read_env(instance).get(_VARIABLE, "")
+    if wanted:
+        target = resolve_operator_input(wanted, repository_of(instance, read_env(instance)))
+        names = {str(target), f"{target.name}:{target.tag}"}
+        known = next(
+            (item for item in entries if item.good and item.reference.partition("@")[0] in names), None
+        )
+    else:
+        known = last_good_before(entries, current)
+        if known is None:
+            raise BadInput(
+                "There is no version to roll back to.",
+                "No other version was seen healthy on this instance.",
+                "`disinto versions` lists what there is, `disinto use VERSION` switches to one.",
+                code="rollback.none",
+            )
+    reference = wanted or known.reference  # type: ignore[union-attr]  # one of both is there
+    pinned = known is not None and "@" in known.reference
+    return await plan_switch(
+        SwitchRequest(instance, reference, pinned, when_idle, soak, kind="rollback", known=known)
+    )
+
+
+# -- resolving -------------------------------------------------------------------------------------------------
+
+
+def _refuse_build_mode(definitions: Mapping[str, Any], wanted: str) -> None:
+    building = [name for name, item in definitions.items() if is_agents_service(name) and "build" in item]
+    if building:
+        raise Refused(
+            "This factory is in build mode.",
+            f"{', '.join(sorted(building))} are built from source, so there is no pin to change.",
+            f"`disinto init CONFIG --version {wanted or 'VERSION'}` moves it to images; "
+            f"`AGENTS_IMAGE={wanted or 'VERSION'} disinto up` runs one once.",
+            code="mode.build",
+        )
+
+
+async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef, info: EngineInfo) -> _Wanted:
+    reference = resolve_operator_input(request.wanted, repository)
+    known = request.known
+    if known is not None and known.image and await engine.image(known.image) is not None:
+        plain = parse_image(known.reference.partition("@")[0])
+        return _Wanted(plain, known.digest, known.image, 0, ())
+    try:
+        if known is not None and known.digest:
+            exact = ImageRef(reference.registry, reference.repository, None, known.digest)
+            resolved = await resolve(repository, str(exact), info.platform)
+            return _Wanted(reference, known.digest, "", _size(resolved), ())
+        resolved = await resolve(repository, request.wanted, info.platform)
+    except Unavailable as error:
+        local = await engine.image(str(reference))
+        if local is None:
+            raise
+        digest = next((item.partition("@")[2] for item in local.digests), "")
+        notes = (f"the registry was not asked: {error.what}",)
+        return _Wanted(reference, reference.digest or digest, local.id, 0, notes)
+    return _Wanted(resolved.reference, resolved.digest, "", _size(resolved), ())
+
+
+def _size(resolved: Resolved) -> int:
+    return resolved.info.size if resolved.info is not None else -1
+
+
+def _pin(wanted: _Wanted, pin_digest: bool) -> str:
+    plain = wanted.reference
+    if (pin_digest or plain.digest) and wanted.digest:
+        return str(ImageRef(plain.registry, plain.repository, plain.tag, wanted.digest))
+    return str(plain)
+
+
+# -- planning --------------------------------------------------------------------------------------------------
+
+
+async def _plan(
+    request: SwitchRequest,
+    engine: Engine,
+    info: EngineInfo,
+    before: str,
+    found: Found,
+    definitions: Mapping[str, Any],
+    wanted: _Wanted,
+    pin: str,
+) -> Prepared:
+    instance = request.instance
+    mine = [item for item in found.containers if is_agents_service(service_of(item))]
+    live = [item for item in mine if container_state(item) not in ("exited", "created", "dead")]
+    # The runner is one action's own; the next one is started from the same pin anyway.
+    services = sorted({service_of(item) for item in live} & set(definitions))
+    plain = pin.partition("@")[0]
+    here = await image_is_here(engine, plain, wanted.digest) or bool(wanted.image)
+    pull = ImagePull(plain, wanted.digest, wanted.size, here)
+    preflight.check_disk([pull], info, engine.endpoint)
+    works = await busy(engine, live)
+    old = EnvFile.parse(read_bytes(instance.env_file) or b"")
+    new = old.set(_VARIABLE, pin)
+    images = {service_of(item): str(item["Image"]) for item in live}
+    target_id = wanted.image or (image.id if here and (image := await engine.image(plain)) else "")
+    settled = new.data == old.data and bool(target_id) and set(images.values()) <= {target_id}
+    steps = [] if settled else _steps(request, found, before, wanted, pin, services, images, here, old, new)
+    title = "Roll back" if request.kind == "rollback" else "Switch"
+    plan = Plan(
+        request.kind,
+        f"{title} {found.name} from {short(before) if before else 'nothing'} to {short(pin)}",
+        str(instance.path),
+        found.name,
+        engine.endpoint,
+        tuple(steps),
+        (_env_change(before, pin, new.data == old.data),),
+        _services(found, definitions, services, settled),
+        (pull,),
+        downtime="about 0.5 s for each recreated service" if services else "none, no agent runs",
+        undo=_undo_words(before, images),
+        notes=(*wanted.notes, *found.notes, *_notes(request, before, pin, works, services)),
+        on_failure="undo",
+        facts={
+            "from": before,
+            "to": pin,
+            "digest": wanted.digest,
+            "by": _who(),
+            "by_hand": _by_hand(found, instance, before, services),
+            "summary": (f"{found.name} {'runs' if services else 'is pinned to'} {pin}.",),
+        },
+    )
+    return Prepared(plan, {".env": new.data} if not settled else {}, tuple(works))
+
+
+def _steps(
+    request: SwitchRequest,
+    found: Found,
+    before: str,
+    wanted: _Wanted,
+    pin: str,
+    services: list[str],
+    images: Mapping[str, str],
+    here: bool,
+    old: EnvFile,
+    new: EnvFile,
+) -> list[Step]:
+    plain = pin.partition("@")[0]
+    steps: list[Step] = []
+    if request.when_idle is not None:
+        waiting = {"services": services, "deadline": request.when_idle}
+        steps.append(Step("idle", "Wait until no agent is at work", "wait-idle", waiting, writes=False))
+    if wanted.reference.tag and request.known is None:
+        same = {"reference": plain, "digest": wanted.digest}
+        steps.append(
+            Step("same", "Look whether the tag still means that image", "same-tag", same, writes=False)
+        )
+    if wanted.image:
+        name = {"reference": plain, "image": wanted.image}
+        steps.append(Step("name", "Give the image its name back", "name-image", name, "it is on this host"))
+    elif not here:
+        one = [{"reference": plain, "digest": wanted.digest}]
+        steps.append(Step("pull", "Pull the image", "pull", {"images": one}, "not on this host yet"))
+    if images:
+        keep = {"images": sorted(set(images.values())), "reference": before}
+        steps.append(Step("keep", "Keep the present image", "keep-image", keep, "so that undo works offline"))
+    if new.data != old.data:
+        path = request.instance.env_file
+        file = {
+            "path": ".env",
+            "mode": file_mode(path) or "600",
+            "mode_before": file_mode(path),
+            "before": content_digest(read_bytes(path)),
+            "after": content_digest(new.data),
+        }
+        steps.append(Step("pin", "Write the pin", "files", {"files": [file]}, "backed up and replaced whole"))
+    if services:
+        recreate = {
+            "services": services,
+            "reference": plain,
+            "files": list(found.files),
+            "before": before,
+            "images": dict(images),
+        }
+        steps.append(Step("recreate", "Recreate", "recreate", recreate, "their image changes", atomic=True))
+        watch = {"services": services, "reference": plain, "timeout": HEALTH_SECONDS, "soak": request.soak}
+        steps.append(Step("watch", "Watch their health", "watch-switch", watch, writes=False, atomic=True))
+        steps.append(Step("record", "Keep it as known good", "record-good", {"reference": pin}))
+    return steps
+
+
+def _env_change(before: str, pin: str, same: bool) -> FileChange:
+    diff = "" if same else "\n".join([*([f"-{_VARIABLE}={before}"] if before else []), f"+{_VARIABLE}={pin}"])
+    return FileChange(".env", "keep" if same else "change", diff, secret=True)
+
+
+def _services(
+    found: Found, definitions: Mapping[str, Any], services: list[str], settled: bool
+) -> tuple[ServiceChange, ...]:
+    others = sorted({service_of(item) for item in found.containers} - set(services))
+    why = "runs it already" if settled else "image changes"
+    return (
+        *(ServiceChange(name, "untouched" if settled else "recreate", why) for name in services),
+        *(ServiceChange(name, "untouched") for name in others if name in definitions),
+    )
+
+
+def _undo_words(before: str, images: Mapping[str, str]) -> str:
+    if not before:
+        return "the pin is taken out again"
+    return f"back to {short(before)}, " + ("works offline" if images else "its image may have to be pulled")
+
+
+def _notes(
+    request: SwitchRequest, before: str, pin: str, works: list[Work], services: list[str]
+) -> list[str]:
+    notes = []
+    for work in works:
+        after = "it is waited for" if request.when_idle is not None else "it will be interrupted"
+        notes.append(f"{work}; {after}")
+    if not services:
+        notes.append("no agents service runs: the pin is written, `disinto up` starts it")
+    behind = left_behind(history(request.instance)).get(pin)
+    if behind is not None and request.kind == "switch":
+        notes.append(f"{short(pin)} was left before: {behind.reason or 'rolled back'}")
+    exported = shell_override()
+    if exported:
+        notes.append(
+            f"AGENTS_IMAGE={exported} is exported in this shell and ignored here; "
+            "a hand-typed `docker compose up` there would still use it"
+        )
+    return notes
+
+
+def _by_hand(found: Found, instance: Instance, before: str, services: list[str]) -> list[str]:
+    files = " ".join(f"-f {part}" for part in found.files)
+    return [
+        f"put {_VARIABLE}={before} into {instance.env_file}",
+        f"docker compose -p {found.name} --project-directory {instance.path} {files} up -d --no-deps "
+        f"--pull never {' '.join(services)}",
+    ]
+
+
+def _who() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())
