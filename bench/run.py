@@ -14,6 +14,10 @@ idle         Home 6 s after its start, for 10 s: CPU from /proc/PID/stat (childr
              bytes on the terminal, and resident memory, each of the whole process tree.
 home_data    From first paint to the frame that names every service of a running factory with version and health;
              the same by hand, `docker compose ps` and `config`, beside it. Needs an engine.
+log_view     The run screen on a pseudo-terminal, following a run that another process journals: lines a second from
+             the word go until the last line is on the screen (yardstick: the writer with nobody watching); from
+             a key pressed every 50 ms to its echo in the header; resident memory before and after. Flat out with
+             1,000,000 lines, then 80,000 of them at 10,000 a second.
 registry     The registry client / skopeo, on a real registry, directly and behind a proxy that holds every answer
              for 40 ms. Here on fewer tags and images than the budgets name; `python -m bench.registry` is the
              whole of it. Needs docker-registry and skopeo.
@@ -40,7 +44,7 @@ if str(ROOT) not in sys.path:  # `python bench/run.py` puts bench/ there, not wh
 
 from bench.measure import Context, NotMeasured, Row, as_json, table  # noqa: E402
 
-BENCHES = ("startup", "first_paint", "idle", "home_data", "registry")
+BENCHES = ("startup", "first_paint", "idle", "home_data", "log_view", "registry")
 
 
 def rows_of(name: str, context: Context) -> list[Row]:
