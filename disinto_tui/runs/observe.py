@@ -23,7 +23,7 @@ from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.image import ImageRef, parse_image
-from disinto_tui.core.stack import Foreign, GeneratedBy, inspect_header
+from disinto_tui.core.stack_dump import Foreign, GeneratedBy, inspect_header  # not all of `stack`: 15 ms
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
 from disinto_tui.runs.health import container_state, service_of, started_at
