@@ -203,10 +203,16 @@ def unfinished_run(instance: Instance) -> RunDir | None:
             continue
         half_way = status == "interrupted" or (
             status in ("failed", "cancelled")
-            and any(state == "done" for state in step_states(events).values())
+            and (_stuck(events) or any(state == "done" for state in step_states(events).values()))
         )
         return run if half_way else None
     return None
+
+
+def _stuck(events: Sequence[JournalEvent]) -> bool:
+    """Whether the last attempt failed and its way back failed too: the state is nobody's wish."""
+    last = next((event for event in reversed(events) if isinstance(event, RunEnded)), None)
+    return last is not None and (last.error or {}).get("code") == "run.stuck"
 
 
 class JournalWriter:

@@ -88,7 +88,7 @@ def judge(inspect: Mapping[str, Any], *, first_restarts: int, now: float, settle
     if state in ("exited", "dead"):
         return verdict(False, f"ended with exit code {exit_code}")
     if state == "unhealthy":
-        return verdict(False, "its healthcheck says unhealthy")
+        return verdict(False, "is unhealthy, says its own healthcheck")
     if state == "healthy":
         return verdict(True, "healthy")
     if state == "running":

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from disinto_tui.adapters.host import free_bytes
-from disinto_tui.adapters.instance import PRIVATE, Instance, lock, writing
+from disinto_tui.adapters.instance import PRIVATE, Instance, lock, read_bytes, write_private, writing
 from disinto_tui.adapters.journal import RunDir
 from disinto_tui.adapters.process import spawn_detached
-from disinto_tui.core.errors import DisintoError, ExitCode, Failed
+from disinto_tui.core.errors import DisintoError, ExitCode, Failed, error_from_json
 
+_LAST_WORDS = "error.json"
 _FULL = 64 * 1024
 """A file system with fewer free bytes is full, as far as a journal is concerned."""
 
@@ -46,8 +48,15 @@ def instance_of(run: RunDir) -> Instance:
     return Instance.at(private.parent)
 
 
-def died(run: RunDir) -> Failed:
-    """The error for a run whose process ended without a word; its stderr tells."""
+def died(run: RunDir) -> DisintoError:
+    """The error for a run whose process ended without an end in its journal; its last words tell.
+
+    A run that never began (somebody else was quicker to hold the instance) is removed.
+    """
+    said = read_bytes(run.path / _LAST_WORDS)
+    if said is not None and not run.events():
+        run.discard()
+        return error_from_json(json.loads(said))
     try:
         words = (run.path / "stderr").read_text(errors="replace").strip().splitlines()
     except OSError:
@@ -85,7 +94,10 @@ def main(arguments: list[str]) -> int:
             )
         )
     except DisintoError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # kept in the run's stderr file, for `died`
+        # It never began, or could not keep its journal: `died` reads this where the run is watched.
+        with contextlib.suppress(DisintoError):
+            write_private(run.path / _LAST_WORDS, json.dumps(error.to_json()).encode())
+        print(error, file=sys.stderr)  # noqa: T201  # and for people, in the run's stderr file
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
