@@ -106,7 +106,7 @@ def engine() -> Iterator[Engine]:
         found = None if up.returncode else find_engine(uuid.uuid4().hex[:8])
         if found is None:
             last = (up.stderr.strip() or "docker/engine/up.sh gave no reason").splitlines()[-1]
-            raise NotMeasured(f"no Docker Engine ({last})")
+            raise NotMeasured(f"no Docker Engine: {last.partition('. ')[0]}")
         yield found
     finally:
         subprocess.run(
@@ -161,6 +161,8 @@ def _until_healthy(found: Engine, container: str) -> None:
 
 def _remove(found: Engine, registry: str, before: set[str]) -> None:
     found.sweep()
-    pulled = [name for name in found.references() - before if name.startswith(f"{registry}/")]
+    # What another session pulls from the same registry meanwhile is its own.
+    ours = (f"{registry}/{found.prefix}/", f"{registry}/ground/")
+    pulled = [name for name in found.references() - before if name.startswith(ours)]
     if pulled:
         found.docker("rmi", *pulled, check=False)

@@ -31,6 +31,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="the more, the steadier and the longer (3)")
     parser.add_argument("--json", action="store_true", help="a JSON object for each row instead of the table")
     given = parser.parse_args(arguments)
+    # Ended from outside, what was started is ended and removed all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="disinto-bench-") as name, contextlib.ExitStack() as ending:
         context = Context(max(1, given.rounds), Path(name), ending)
