@@ -10,30 +10,11 @@ from disinto_tui.core.errors import error_from_json
 from disinto_tui.core.events import Event, Lines, Progress, RunEnded, RunStarted, StepEnded, StepStarted
 from disinto_tui.core.plan import Plan
 from disinto_tui.core.view import TROUBLED, InstanceView, ServiceView
+from disinto_tui.core.words import age_text, size_text
 
 _MARKS = {"done": "✓", "skipped": "=", "failed": "✗", "cancelled": "■", "undone": "↺"}
 _ACTIONS = {"create": "+", "change": "~", "keep": "=", "remove": "-"}
 _PROGRESS_SECONDS = 2.0
-
-
-def size_text(count: int) -> str:
-    """Bytes for people: `41 MB`; "?" when not known (-1)."""
-    if count < 0:
-        return "?"
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit in ("B", "kB") or value >= 10 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
-
-
-def age_text(seconds: float) -> str:
-    """A span for people: `12 s`, `4 min`, `3 h`, `9 d`."""
-    for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{max(0, int(seconds // divisor))} {unit}"
-    return f"{int(seconds // 86_400)} d"
 
 
 def plan_lines(plan: Plan, output: Output) -> Iterator[str]:

@@ -7,7 +7,7 @@ import time
 import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
-from disinto_tui.cli.run_text import age_text
+from disinto_tui.core.words import age_text
 from disinto_tui.core.errors import BadInput, ExitCode
 
 

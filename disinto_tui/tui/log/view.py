@@ -1,0 +1,432 @@
+"""A log of any length: follow, search, wrap, mark, copy. One widget that paints the rows on the screen and no other.
+
+Follow is a state of its own: scrolling up ends it, so that nothing moves under anybody's eyes, and being at the
+newest line again resumes it. Nothing in a line is markup, and nothing in it drives the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from disinto_tui.tui.actions import bindings
+from disinto_tui.tui.log.lines import LogLines, MemoryLog
+from disinto_tui.tui.log.rows import Place, Row, Rows
+from disinto_tui.tui.log.search import LogSearch
+
+TROUBLE = re.compile(
+    r"\b(?:errors?|fatal|failed|failure|panic|exception|traceback|denied)\b|^✗", re.IGNORECASE
+)
+"""A line that looks like an error."""
+_COPY_LINES = 20_000
+_STEP = 8
+_EDGE = 2  # the mark at the left, the scroll bar at the right
+_TONES = ("plain", "dim", "good", "warn", "bad")
+
+
+class LogView(Widget, can_focus=True):
+    """Shows a `LogLines`. `grew` says that there is more of it; `show` shows another one."""
+
+    DEFAULT_CSS = """
+    LogView { height: 1fr; background: $background; color: $foreground; }
+    LogView > .log--plain { color: $foreground; }
+    LogView > .log--dim { color: $dim; }
+    LogView > .log--good { color: $good; }
+    LogView > .log--warn { color: $warn; }
+    LogView > .log--bad { color: $bad; }
+    LogView > .log--hit { background: $mark-background; color: $mark-foreground; }
+    LogView > .log--mark { background: $lift; }
+    LogView > .log--bar { color: $rule; }
+    LogView > .log--thumb { color: $dim; }
+    LogView:focus > .log--thumb { color: $accent; }
+    """
+    COMPONENT_CLASSES = {
+        *(f"log--{tone}" for tone in _TONES),
+        "log--hit",
+        "log--mark",
+        "log--bar",
+        "log--thumb",
+    }
+    BINDINGS = bindings("log")
+    HELP = "The log. It follows what is printed until you scroll up."
+    ALLOW_SELECT = True
+
+    class Changed(Message):
+        """Following, wrapping, or the search changed: whoever shows a status line looks again."""
+
+    class Search(Message):
+        """The operator wants to type what to search for."""
+
+    class Save(Message):
+        """The operator wants the log in a file."""
+
+    class AllSteps(Message):
+        """The operator wants every step's lines again."""
+
+    def __init__(self, lines: LogLines | None = None, *, empty: str = "", id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: LogLines = lines or MemoryLog()
+        self.following = True
+        self.wrap = False
+        self.mark: int | None = None
+        self.search: LogSearch | None = None
+        self.empty = empty
+        self._place: Place = (0, 0)
+        self._left = 0
+        self._rows: list[Row] = []
+        self._seek: int | None = None
+
+    # -- what screens call ---------------------------------------------------------------------------------------
+
+    def show(self, lines: LogLines) -> None:
+        """Show another log, from its newest line."""
+        self.lines, self.mark, self._left, self._place = lines, None, 0, (lines.first, 0)
+        self.following = True
+        if self.search is not None:
+            self.search_for(self.search.query)
+        self.grew()
+
+    def grew(self) -> None:
+        """The log has more lines (or fewer old ones): paint what is different."""
+        if self._place[0] < self.lines.first:
+            self._place = (self.lines.first, 0)
+        if self.search is not None and not self.search.complete:
+            self.call_later(self._search_more)
+        self._lay_out()
+
+    def go_to(self, number: int) -> None:
+        """Mark a line and bring it on the screen, a third from the top. Ends following."""
+        self.mark = number
+        self.following = False
+        shown = {row.number for row in self._rows[: self.size.height]}
+        if number not in shown or number in (self._rows[-1].number, self._place[0]):
+            self._place = self._tool().moved((number, 0), -(self.size.height // 3))
+        text = self.lines.text(number)
+        if not self.wrap and self.search is not None:
+            hit = self.search.pattern.search(text)
+            if hit is not None and not self._left <= hit.start() < self._left + self._width - 4:
+                self._left = max(0, hit.start() - self._width // 3)
+        self._lay_out()
+        self.post_message(self.Changed())
+
+    def first_trouble(self, start: int | None = None, stop: int | None = None) -> int | None:
+        """The number of the first line in [start, stop) that looks like an error."""
+        low = self.lines.first if start is None else start
+        high = self.lines.end if stop is None else stop
+        while low < high:
+            found = self.lines.find(TROUBLE, low, min(low + 4_000, high))
+            if found:
+                return found[0]
+            low += 4_000
+        return None
+
+    def search_for(self, query: str) -> None:
+        """Search while somebody types: goes to the nearest match at or below where the view stands."""
+        anchor = self._place[0] if self.mark is None else self.mark
+        self.search = LogSearch(self.lines, query) if query else None
+        self._seek = anchor if query else None
+        if query:
+            self._search_more()
+        self.refresh()
+        self.post_message(self.Changed())
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _prefix_width(self) -> int:
+        if self.lines.end <= self.lines.first:
+            return 0
+        prefix = self.lines.prefix(self.lines.end - 1)
+        return 0 if prefix is None else 19
+
+    @property
+    def _width(self) -> int:
+        return max(1, self.size.width - _EDGE - self._prefix_width)
+
+    def _tool(self) -> Rows:
+        return Rows(self.lines, self._width, self.wrap)
+
+    def _lay_out(self) -> None:
+        height = self.size.height
+        if height <= 0:
+            return
+        rows = self._tool()
+        last = rows.last(height)
+        if self.following or self._place > last:
+            self._place = last
+        before, self._rows = self._rows, rows.visible(self._place, height)
+        if before != self._rows or self.mark is not None or self.search is not None:
+            self.refresh()
+        else:
+            self.refresh_column()
+
+    def refresh_column(self) -> None:
+        """Repaint the scroll bar's column alone."""
+        from textual.geometry import Region
+
+        self.refresh(Region(self.size.width - 1, 0, 1, self.size.height))
+
+    def _move(self, by: int) -> None:
+        before = self._place
+        rows = self._tool()
+        last = rows.last(self.size.height)
+        self._place = min(rows.moved(self._place, by), last)
+        following = by > 0 and self._place == last
+        if (before, self.following) != (self._place, following):
+            self.following = following
+            self._lay_out()
+            self.post_message(self.Changed())
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other rows fit."""
+        self._rows = []
+        self._lay_out()
+
+    def _search_more(self) -> None:
+        search = self.search
+        if search is None:
+            return
+        more = search.step()
+        if self._seek is not None and search.count:
+            hit = search.after(self._seek - 1)
+            # A match above is only the nearest one when everything below was looked at.
+            if hit is not None and (hit >= self._seek or not more):
+                self._seek = None
+                self.go_to(hit)
+        if more:
+            self.call_later(self._search_more)
+        else:
+            self._seek = None
+            self.refresh()
+        self.post_message(self.Changed())
+
+    # -- painting ------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the screen."""
+        width, bar = self.size.width, self._bar(y)
+        if y >= len(self._rows):
+            style = self.get_component_rich_style("log--dim")
+            text = self.empty if y == 0 and not self._rows else ""
+            return Strip([Segment(f" {text}"[: width - 1].ljust(width - 1), style), bar])
+        row = self._rows[y]
+        marked = row.number == self.mark
+        over = self.get_component_rich_style("log--mark") if marked else None
+        head = [Segment("▸" if marked and row.row == 0 else " ", self.get_component_rich_style("log--plain"))]
+        if self._prefix_width:
+            head.append(self._prefix(row))
+        return Strip.join([Strip(head), self._text(row, over), Strip([bar])])
+
+    def _prefix(self, row: Row) -> Segment:
+        prefix = self.lines.prefix(row.number) if row.row == 0 else None
+        name, tone = prefix or ("", "dim")
+        shown = f"{name[:16]:<16} │ "
+        return Segment(shown, self.get_component_rich_style(f"log--{tone}" if tone in _TONES else "log--dim"))
+
+    def _text(self, row: Row, over: Style | None) -> Strip:
+        whole, room = self.lines.text(row.number), self._width
+        start = row.start if self.wrap else self._left
+        shown = whole[start : row.stop]
+        style = self.get_component_rich_style("log--bad" if TROUBLE.search(whole) else "log--plain")
+        strip = Strip(
+            self._segments(whole, start, shown, style if over is None else style + over, row.number)
+        )
+        strip = strip.apply_offsets(start, row.number)
+        if strip.cell_length > room:
+            cut = Segment("›", self.get_component_rich_style("log--dim"))
+            return Strip.join([strip.crop(0, room - 1), Strip([cut])])
+        return strip.extend_cell_length(room, over)
+
+    def _segments(self, whole: str, start: int, shown: str, style: Style, number: int) -> list[Segment]:
+        """The text in pieces: plain, found, selected."""
+        spans: list[tuple[int, int, Style]] = []
+        if self.search is not None:
+            hit = self.get_component_rich_style("log--hit")
+            spans += [(found.start(), found.end(), hit) for found in self.search.pattern.finditer(whole)]
+        selection = self.text_selection
+        span = selection.get_span(number) if selection is not None else None
+        if span is not None:
+            chosen = self.screen.get_component_rich_style("screen--selection")
+            spans.append((span[0], len(whole) if span[1] == -1 else span[1], chosen))
+        if not spans:
+            return [Segment(shown, style)] if shown else []
+        stop = start + len(shown)
+        cuts = sorted({start, stop, *(min(max(edge, start), stop) for one in spans for edge in one[:2])})
+        segments = []
+        for low, high in pairwise(cuts):
+            piece = style
+            for begin, end, more in spans:
+                if begin <= low and high <= end:
+                    piece += more
+            segments.append(Segment(whole[low:high], piece))
+        return segments
+
+    def _bar(self, y: int) -> Segment:
+        total, height = self.lines.end - self.lines.first, self.size.height
+        if total <= height and not self.wrap:
+            return Segment(" ", self.get_component_rich_style("log--bar"))
+        size = max(1, min(height, height * height // max(total, height)))
+        span = max(1, total - min(height, total))
+        top = round((height - size) * min(self._place[0] - self.lines.first, span) / span)
+        if self.following:
+            top = height - size
+        if top <= y < top + size:
+            return Segment("┃", self.get_component_rich_style("log--thumb"))
+        return Segment("│", self.get_component_rich_style("log--bar"))
+
+    # -- selecting and copying -----------------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text the mouse selected, whole lines of the log in between."""
+        if not self._rows:
+            return None
+        start, end = selection.start, selection.end
+        low = max(self.lines.first, start.y if start is not None else self._rows[0].number)
+        high = min(self.lines.end - 1, end.y if end is not None else self._rows[-1].number, low + _COPY_LINES)
+        lines = [self.lines.text(number) for number in range(low, high + 1)]
+        if not lines:
+            return None
+        if end is not None and high == end.y:
+            lines[-1] = lines[-1][: end.x]
+        if start is not None and low == start.y:
+            lines[0] = lines[0][start.x :]
+        return "\n".join(lines), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """The selected part is painted."""
+        self.refresh()
+
+    # -- actions -------------------------------------------------------------------------------------------------
+
+    def action_follow(self) -> None:
+        """To the newest line, and stay there."""
+        self.following, self.mark = True, None
+        self._lay_out()
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def action_search(self) -> None:
+        """Ask what for."""
+        self.post_message(self.Search())
+
+    def action_next(self) -> None:
+        """To the next match."""
+        self._to_hit(lambda search, here: search.after(here), self._place[0] - 1)
+
+    def action_previous(self) -> None:
+        """To the match before."""
+        self._to_hit(lambda search, here: search.before(here), self._place[0])
+
+    def _to_hit(self, pick: object, otherwise: int) -> None:
+        if self.search is None:
+            self.post_message(self.Search())
+            return
+        here = otherwise if self.mark is None else self.mark
+        hit = pick(self.search, here)  # type: ignore[operator]
+        if hit is not None:
+            self.go_to(hit)
+
+    def action_wrap(self) -> None:
+        """Wrap long lines, or cut them."""
+        self.wrap = not self.wrap
+        self._left = 0
+        self._place = (self._place[0], 0)
+        self._rows = []
+        self._lay_out()
+        self.post_message(self.Changed())
+
+    def action_first_error(self) -> None:
+        """To the first line that looks like an error."""
+        found = self.first_trouble()
+        if found is None:
+            self.app.notify("No line here looks like an error.", timeout=3, markup=False)
+        else:
+            self.go_to(found)
+
+    def action_save(self) -> None:
+        """Ask where to."""
+        self.post_message(self.Save())
+
+    def action_all_steps(self) -> None:
+        """Every step's lines."""
+        self.post_message(self.AllSteps())
+
+    def action_copy(self) -> None:
+        """Copy the selection, else the marked line, else what is on the screen."""
+        text = self.screen.get_selected_text()
+        what = "the selection"
+        if not text and self.mark is not None:
+            text, what = self.lines.text(self.mark), "the marked line"
+        if not text:
+            numbers = dict.fromkeys(row.number for row in self._rows)
+            text, what = "\n".join(self.lines.text(number) for number in numbers), f"{len(numbers)} lines"
+        self.app.copy_to_clipboard(text)
+        self.app.notify(f"Copied {what}.", timeout=2, markup=False)
+
+    def action_up(self) -> None:
+        """A row up."""
+        self._move(-1)
+
+    def action_down(self) -> None:
+        """A row down."""
+        self._move(1)
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        self._move(-max(1, self.size.height - 1))
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        self._move(max(1, self.size.height - 1))
+
+    def action_top(self) -> None:
+        """To the first line."""
+        self.following = False
+        self._place = (self.lines.first, 0)
+        self._lay_out()
+        self.post_message(self.Changed())
+
+    def action_left(self) -> None:
+        """Scroll left."""
+        self._sideways(-_STEP)
+
+    def action_right(self) -> None:
+        """Scroll right."""
+        self._sideways(_STEP)
+
+    def _sideways(self, by: int) -> None:
+        widest = max((cell_len(self.lines.text(row.number)) for row in self._rows), default=0)
+        left = max(0, min(self._left + by, max(0, widest - self._width // 2)))
+        if not self.wrap and left != self._left:
+            self._left = left
+            self.refresh()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Three rows up."""
+        event.stop()
+        self._move(-3)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Three rows down."""
+        event.stop()
+        self._move(3)
+
+    def on_click(self, event: events.Click) -> None:
+        """On the bar: go there. On a line: mark it."""
+        if event.x >= self.size.width - 1:
+            total = self.lines.end - self.lines.first
+            share = event.y / max(1, self.size.height - 1)
+            target = self.lines.first + round(share * max(0, total - self.size.height))
+            self._move(target - self._place[0])
+        elif event.y < len(self._rows) and self.text_selection is None:
+            self.mark = self._rows[event.y].number
+            self.refresh()

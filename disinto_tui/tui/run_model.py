@@ -1,0 +1,115 @@
+"""What a run's events add up to: the state the run screen shows. Pure; the screen's handlers own it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from disinto_tui.core.events import Event, Progress, RunEnded, RunStarted, StepEnded, StepStarted
+from disinto_tui.core.plan import Plan
+
+WORDS = {
+    "": "",
+    "running": "running",
+    "done": "done",
+    "skipped": "nothing to do",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "undone": "taken back",
+    "interrupted": "interrupted",
+}
+MARKS = {
+    "": "·",
+    "running": "▶",
+    "done": "✓",
+    "skipped": "=",
+    "failed": "✗",
+    "cancelled": "■",
+    "undone": "↺",
+    "interrupted": "■",
+}
+
+
+@dataclass
+class StepView:
+    """One step: `state` is "" (not begun), "running" or how it ended; times in seconds. `ranges` are the bytes
+    of the log it printed, the last one open while it runs. `items` are its progress, by name."""
+
+    id: str
+    title: str
+    state: str = ""
+    began: float = 0.0
+    seconds: float = 0.0
+    reason: str = ""
+    items: dict[str, Progress] = field(default_factory=dict)
+    ranges: list[tuple[int, int | None]] = field(default_factory=list)
+
+
+class RunModel:
+    """A run as its events tell it so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.steps = [StepView(step.id, step.title) for step in plan.steps]
+        self._by_id = {step.id: step for step in self.steps}
+        self.started: RunStarted | None = None
+        self.ended: RunEnded | None = None
+        self.died = False
+        self.first_at = 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether a process is at work on it."""
+        return self.started is not None and self.ended is None and not self.died
+
+    @property
+    def current(self) -> StepView | None:
+        """The step under way, else the one that failed last, else the last that was begun."""
+        for wanted in ("running", "failed"):
+            found = [step for step in self.steps if step.state == wanted]
+            if found:
+                return found[-1]
+        begun = [step for step in self.steps if step.state]
+        return begun[-1] if begun else None
+
+    @property
+    def failed(self) -> StepView | None:
+        """The step whose failure ended the run: the first one that failed in its last attempt."""
+        return next((step for step in self.steps if step.state == "failed"), None)
+
+    def apply(self, events: Iterable[Event]) -> bool:
+        """Take events over; whether a run's beginning or end was among them."""
+        turned = False
+        for event in events:
+            if isinstance(event, RunStarted):
+                self.started, self.ended, self.died = event, None, False
+                self.first_at = self.first_at or event.at
+                turned = True
+            elif isinstance(event, RunEnded):
+                self.ended = event
+                turned = True
+            elif isinstance(event, (StepStarted, StepEnded, Progress)):
+                step = self._by_id.get(event.step)
+                if step is not None:
+                    _step(step, event)
+        return turned
+
+    def lost(self) -> None:
+        """Its process is gone without a word."""
+        self.died = True
+        for step in self.steps:
+            if step.state == "running":
+                step.state = "interrupted"
+
+
+def _step(step: StepView, event: StepStarted | StepEnded | Progress) -> None:
+    if isinstance(event, StepStarted):
+        step.state, step.began, step.seconds, step.reason = "running", event.at, 0.0, ""
+        step.items.clear()
+        step.ranges.append((event.log_at, None))
+    elif isinstance(event, StepEnded):
+        step.state, step.seconds, step.reason = event.state, event.seconds, event.reason
+        if step.ranges and step.ranges[-1][1] is None:
+            step.ranges[-1] = (step.ranges[-1][0], event.log_at)
+    else:
+        step.items[event.item] = event
