@@ -75,6 +75,12 @@ class Rule(Widget):
         self._mark = mark
         self.joint = -1
 
+    def set_joint(self, column: int, mark: str) -> None:
+        """A vertical line meets this one at a column; -1 for none."""
+        if (column, mark) != (self.joint, self._mark):
+            self.joint, self._mark = column, mark
+            self.refresh()
+
     def render_line(self, y: int) -> Strip:
         """The line."""
         width = self.size.width

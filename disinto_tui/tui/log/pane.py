@@ -1,0 +1,168 @@
+"""A log with its title line above and, while somebody searches, a line to type in below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from disinto_tui.tui.actions import bindings
+from disinto_tui.tui.log.lines import LogLines
+from disinto_tui.tui.log.view import LogView
+from disinto_tui.tui.widgets.frame import TopLine
+
+
+class SearchLine(Input):
+    """What to search for; the log moves while it is typed. Enter keeps the search, Esc forgets it."""
+
+    DEFAULT_CSS = """
+    SearchLine { height: 1; border: none; padding: 0 1; background: $lift; display: none; }
+    SearchLine:focus { border: none; }
+    SearchLine.-open { display: block; }
+    """
+    BINDINGS = bindings("search")
+    HELP = "Type what to search for in the whole log."
+
+    def __init__(self, pane: LogPane) -> None:
+        super().__init__(placeholder="search", select_on_focus=True)
+        self._pane = pane
+        self.cursor_blink = False
+
+    def action_next_match(self) -> None:
+        """The next match."""
+        self._pane.view.action_next()
+
+    def action_previous_match(self) -> None:
+        """The match before."""
+        self._pane.view.action_previous()
+
+    def action_give_up(self) -> None:
+        """Forget the search."""
+        self.value = ""
+        self._pane.close_search()
+
+
+class LogPane(Vertical):
+    """The log, its title, its search line. `name` is what the title says first."""
+
+    DEFAULT_CSS = """
+    LogPane { width: 1fr; height: 1fr; }
+    LogPane > TopLine { dock: none; color: $dim; }
+    LogPane > TopLine > .topline--title { text-style: none; color: $dim; }
+    """
+
+    def __init__(
+        self, *, title: str = "", empty: str = "", save_as: str = "disinto.log", id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self.view = LogView(empty=empty, id="log")
+        self.title_text = title
+        self.save_as = save_as
+        self._line = TopLine(id="log-title")
+        self._search: SearchLine | None = None
+
+    def compose(self) -> ComposeResult:
+        """Title and log; the search line is made when it is first wanted."""
+        yield self._line
+        yield self.view
+
+    def on_mount(self) -> None:
+        """Say what there is."""
+        self.retitle()
+
+    def show(self, lines: LogLines, title: str) -> None:
+        """Show another log."""
+        self.title_text = title
+        self.view.show(lines)
+        self.retitle()
+
+    def grew(self) -> None:
+        """There are more lines."""
+        self.view.grew()
+        self.retitle()
+
+    def retitle(self) -> None:
+        """The title: what it is, how long, following or not, and how the search stands."""
+        view = self.view
+        count = view.lines.end - view.lines.first
+        parts = [self.title_text, f"{count:,}".replace(",", " ") + (" line" if count == 1 else " lines")]
+        parts.append("following" if view.following else "not following (f)")
+        if view.wrap:
+            parts.append("wrapped")
+        found = ""
+        search = view.search
+        if search is not None:
+            place = search.place(view.mark) if view.mark is not None else 0
+            share = f"{place}/{search.count}" if place else str(search.count)
+            found = f"/{search.query}  {share if search.count or search.complete else '…'}"
+            if search.complete and not search.count:
+                found = f"/{search.query}  nothing found"
+        self._line.say(left=" · ".join(part for part in parts if part), right=found)
+
+    # -- what the view asks for ------------------------------------------------------------------------------
+
+    def on_log_view_changed(self, message: LogView.Changed) -> None:
+        """The title says so."""
+        message.stop()
+        self.retitle()
+
+    async def on_log_view_search(self, message: LogView.Search) -> None:
+        """Open the search line."""
+        message.stop()
+        if self._search is None:
+            self._search = SearchLine(self)
+            await self.mount(self._search)
+        self._search.add_class("-open")
+        self._search.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search while typing."""
+        event.stop()
+        self.view.search_for(event.value)
+        self.retitle()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the search, for n and N."""
+        event.stop()
+        self.close_search()
+
+    def close_search(self) -> None:
+        """Back to the log; the search itself stays as it is."""
+        if self._search is not None:
+            self._search.remove_class("-open")
+        self.view.focus()
+
+    def on_log_view_save(self, message: LogView.Save) -> None:
+        """Ask where to, and write the lines as they are shown now."""
+        message.stop()
+        from disinto_tui.tui.screens.dialogs import AskPath
+
+        asked = AskPath("Save the log as", str(Path.cwd() / self.save_as), _check_path)
+        self.app.push_screen(asked, self._save)
+
+    def _save(self, where: str | None) -> None:
+        if not where:
+            return
+        path, lines = Path(where).expanduser(), self.view.lines
+        try:
+            with path.open("w", encoding="utf-8") as file:
+                for number in range(lines.first, lines.end):
+                    prefix = lines.prefix(number)
+                    file.write(f"{prefix[0]:<16} | " if prefix else "")
+                    file.write(lines.text(number) + "\n")
+        except OSError as error:
+            self.app.notify(f"{path} could not be written: {error.strerror}.", severity="error", markup=False)
+            return
+        self.app.notify(f"Saved {lines.end - lines.first} lines to {path}.", timeout=4, markup=False)
+
+
+def _check_path(text: str) -> str:
+    """A sentence when a path will not do; one that ends in `?` is overruled by Enter again."""
+    path = Path(text).expanduser()
+    if not text.strip() or path.is_dir():
+        return "Name a file."
+    if not path.parent.is_dir():
+        return f"There is no directory {path.parent}."
+    return f"{path.name} is there already. Replace it (↵ again)?" if path.exists() else ""
