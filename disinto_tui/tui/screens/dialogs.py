@@ -30,7 +30,7 @@ class Choice(Button):
     DEFAULT_CSS = """
     Choice, Choice:hover, Choice.-active {
         width: auto; min-width: 0; height: 1; border: none; padding: 0; margin: 0;
-        background: $background; color: $foreground; text-style: none; line-pad: 0; tint: $background 0%;
+        background: $background; color: $foreground; text-style: none; tint: $background 0%;
     }
     Choice:focus { background: $accent; color: $background; text-style: bold; background-tint: $background 0%; }
     Choice:focus:nocolor { text-style: bold reverse; }
@@ -41,6 +41,7 @@ class Choice(Button):
     def __init__(self, label: str, *, id: str, danger: bool = False) -> None:
         super().__init__(f"[ {label} ]".replace("[", "\\["), id=id, classes="danger" if danger else "")
         self.active_effect_duration = 0
+        self.styles.line_pad = 0  # the style sheet reader takes a 0 there for no value
 
 
 class Ask(DisintoModal[bool]):
