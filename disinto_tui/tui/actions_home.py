@@ -52,5 +52,15 @@ HOME_ACTIONS: tuple[Row, ...] = (
     ("list.first", "home,g", "first", "Selects the first line.", 0, False),
     ("list.last", "end,G", "last", "Selects the last line.", 0, False),
     # -- init ------------------------------------------------------------------------------------------------
+    (
+        "init.next",
+        "ctrl+n",
+        "next",
+        "Goes on to the next page; to the review from the third. Enter in a field does the same.",
+        10,
+        False,
+    ),
+    ("init.save", "ctrl+s", "save config", "Writes the config's text to a file. Asks where.", 50),
+    ("init.reread", "ctrl+r", "read again", "Takes the config's file as it is on disk.", 51),
     ("init.back", "escape", "back", "Goes back a page; nothing is written before the last one.", 90, False),
 )

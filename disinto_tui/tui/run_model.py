@@ -43,6 +43,15 @@ class StepView:
     reason: str = ""
     items: dict[str, Progress] = field(default_factory=dict)
     ranges: list[tuple[int, int | None]] = field(default_factory=list)
+    trouble: tuple[int, int | None] = (0, None)
+    """The bytes it printed when it failed."""
+    failed: bool = False
+    """It failed in this attempt; that stays true when it is taken back afterwards."""
+
+    @property
+    def look(self) -> str:
+        """The state it is shown with."""
+        return "failed" if self.failed and self.state == "undone" else self.state
 
 
 class RunModel:
@@ -75,7 +84,7 @@ class RunModel:
     @property
     def failed(self) -> StepView | None:
         """The step whose failure ended the run: the first one that failed in its last attempt."""
-        return next((step for step in self.steps if step.state == "failed"), None)
+        return next((step for step in self.steps if step.failed), None)
 
     def apply(self, events: Iterable[Event]) -> bool:
         """Take events over; whether a run's beginning or end was among them."""
@@ -84,6 +93,8 @@ class RunModel:
             if isinstance(event, RunStarted):
                 self.started, self.ended, self.died = event, None, False
                 self.first_at = self.first_at or event.at
+                for earlier in self.steps:
+                    earlier.failed = False
                 turned = True
             elif isinstance(event, RunEnded):
                 self.ended = event
@@ -104,11 +115,15 @@ class RunModel:
 
 def _step(step: StepView, event: StepStarted | StepEnded | Progress) -> None:
     if isinstance(event, StepStarted):
-        step.state, step.began, step.seconds, step.reason = "running", event.at, 0.0, ""
+        step.state, step.began, step.reason = "running", event.at, ""
         step.items.clear()
         step.ranges.append((event.log_at, None))
     elif isinstance(event, StepEnded):
-        step.state, step.seconds, step.reason = event.state, event.seconds, event.reason
+        if event.state != "undone":
+            step.seconds = event.seconds  # how long it took is worth more than how long taking it back took
+        step.state, step.reason = event.state, event.reason
+        if event.state == "failed" and not step.failed:
+            step.failed, step.trouble = True, (step.ranges[-1][0] if step.ranges else 0, event.log_at)
         if step.ranges and step.ranges[-1][1] is None:
             step.ranges[-1] = (step.ranges[-1][0], event.log_at)
     else:

@@ -24,7 +24,9 @@ from disinto_tui.tui.log.rows import Place, Row, Rows
 from disinto_tui.tui.log.search import LogSearch
 
 TROUBLE = re.compile(
-    r"\b(?:errors?|fatal|failed|failure|panic|exception|traceback|denied)\b|^✗", re.IGNORECASE
+    r"\b(?:errors?|fatal|fail(?:ed|ure|s)?|panic|exception|traceback|denied|refused|unhealthy|cannot|not found"
+    r"|killed|timed out|exit code [1-9]\d*)\b|^✗",
+    re.IGNORECASE,
 )
 """A line that looks like an error."""
 _COPY_LINES = 20_000
@@ -80,6 +82,8 @@ class LogView(Widget, can_focus=True):
         self.mark: int | None = None
         self.search: LogSearch | None = None
         self.empty = empty
+        self.partial = False
+        """Whether only a part of a longer log is shown, so that "all steps" means something."""
         self._place: Place = (0, 0)
         self._left = 0
         self._rows: list[Row] = []
@@ -137,6 +141,7 @@ class LogView(Widget, can_focus=True):
         if query:
             self._search_more()
         self.refresh()
+        self.refresh_bindings()
         self.post_message(self.Changed())
 
     # -- rows ----------------------------------------------------------------------------------------------------
@@ -220,7 +225,7 @@ class LogView(Widget, can_focus=True):
             return Strip([Segment(f" {text}"[: width - 1].ljust(width - 1), style), bar])
         row = self._rows[y]
         marked = row.number == self.mark
-        over = self.get_component_rich_style("log--mark") if marked else None
+        over = self.get_component_rich_style("log--mark", partial=True) if marked else None
         head = [Segment("▸" if marked and row.row == 0 else " ", self.get_component_rich_style("log--plain"))]
         if self._prefix_width:
             head.append(self._prefix(row))
@@ -244,7 +249,8 @@ class LogView(Widget, can_focus=True):
         if strip.cell_length > room:
             cut = Segment("›", self.get_component_rich_style("log--dim"))
             return Strip.join([strip.crop(0, room - 1), Strip([cut])])
-        return strip.extend_cell_length(room, over)
+        blank = self.get_component_rich_style("log--plain")
+        return strip.extend_cell_length(room, blank if over is None else blank + over)
 
     def _segments(self, whole: str, start: int, shown: str, style: Style, number: int) -> list[Segment]:
         """The text in pieces: plain, found, selected."""
@@ -304,6 +310,12 @@ class LogView(Widget, can_focus=True):
     def selection_updated(self, selection: Selection | None) -> None:
         """The selected part is painted."""
         self.refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Matches need a search, and all of it a part."""
+        if action in ("next", "previous"):
+            return self.search is not None
+        return self.partial if action == "all_steps" else True
 
     # -- actions -------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Size
 from textual.widgets import Button, Input, Static
 
 from disinto_tui.tui.screens.base import DisintoModal
@@ -28,20 +30,35 @@ class Choice(Button):
     """A button of one line, `[ Cancel ]`: brackets say what it is without colour, reverse says it has focus."""
 
     DEFAULT_CSS = """
-    Choice, Choice:hover, Choice.-active {
-        width: auto; min-width: 0; height: 1; border: none; padding: 0; margin: 0;
+    Choice.-style-default {
+        width: auto; min-width: 0; height: 1; border: none !important; padding: 0; margin: 0;
         background: $background; color: $foreground; text-style: none; tint: $background 0%;
+        &:hover { background: $lift; }
+        &.-active { background: $lift; }
+        &.danger { color: $bad; }
+        &:focus { background: $accent; color: $background; text-style: bold; background-tint: $background 0%; }
+        &.danger:focus { background: $bad; color: $background; }
+        &:focus:nocolor { text-style: bold reverse; }
     }
-    Choice:focus { background: $accent; color: $background; text-style: bold; background-tint: $background 0%; }
-    Choice:focus:nocolor { text-style: bold reverse; }
-    Choice.danger { color: $bad; }
-    Choice.danger:focus { background: $bad; color: $background; }
     """
 
     def __init__(self, label: str, *, id: str, danger: bool = False) -> None:
-        super().__init__(f"[ {label} ]".replace("[", "\\["), id=id, classes="danger" if danger else "")
+        super().__init__(_bracketed(label), id=id, classes="danger" if danger else "", compact=True)
         self.active_effect_duration = 0
         self.styles.line_pad = 0  # the style sheet reader takes a 0 there for no value
+
+    def say(self, label: str) -> None:
+        """Call it something else."""
+        self.label = _bracketed(label)
+        self.refresh(layout=True)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """The label's width; a button of the usual kind adds room for its edges."""
+        return super().get_content_width(container, viewport) - 2
+
+
+def _bracketed(label: str) -> Content:
+    return Content(f"[ {label} ]")
 
 
 class Ask(DisintoModal[bool]):

@@ -87,8 +87,7 @@ class RunScreen(DisintoScreen[None]):
     # -- frame ---------------------------------------------------------------------------------------------------
 
     def body(self) -> Iterable[Widget]:
-        """Verdict, steps, log."""
-        yield Static(id="verdict", markup=False)
+        """Steps and log, and below them how it ended."""
         with Horizontal(id="middle"):
             yield StepList(id="steps")
             yield Divider(id="divider")
@@ -99,6 +98,7 @@ class RunScreen(DisintoScreen[None]):
                 id="pane",
             )
         yield Rule(id="low-rule")
+        yield Static(id="verdict", markup=False)
 
     def headline(self) -> str:
         """What it is, for how long, and that it is safe to leave."""
@@ -116,8 +116,8 @@ class RunScreen(DisintoScreen[None]):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        pane = self.query_one(LogPane)
-        pane.show(self.whole, "all steps")
+        self.disinto.set_where(self.model.plan.project, self.model.plan.endpoint)
+        self.query_one(LogPane).show(self.whole, "all steps")
         self._show()
         self._read()
 
@@ -201,7 +201,7 @@ class RunScreen(DisintoScreen[None]):
         if failed is None or ended is None or ended.state == "done" or self._told_end:
             return
         self._told_end = True
-        self._to_trouble(failed.ranges)
+        self._to_trouble(failed.trouble)
 
     def _verdict_lines(self) -> tuple[list[str], str]:
         ended = self.model.ended
@@ -223,10 +223,10 @@ class RunScreen(DisintoScreen[None]):
 
         return died(self._run_dir)
 
-    def _to_trouble(self, ranges: list[tuple[int, int | None]]) -> None:
+    def _to_trouble(self, where: tuple[int, int | None]) -> None:
         """The failed step's first line that looks like an error, else its last one."""
         view = self.query_one(LogView)
-        start, stop = ranges[-1] if ranges else (0, None)
+        start, stop = where
         low = self.whole.line_at(start)
         high = self.whole.end if stop is None else self.whole.line_at(stop)
         number = view.first_trouble(low, high)
@@ -249,6 +249,7 @@ class RunScreen(DisintoScreen[None]):
     def _only(self, step_id: str) -> None:
         self.only = step_id
         pane = self.query_one(LogPane)
+        pane.view.partial = bool(step_id)
         step = next((item for item in self.model.steps if item.id == step_id), None)
         if step is None:
             pane.show(self.whole, "all steps")
@@ -260,6 +261,7 @@ class RunScreen(DisintoScreen[None]):
             ]
             pane.show(PartLog(lines, ranges), f"{step.id} alone")
         self._show()
+        self.refresh_bindings()
 
     # -- actions -------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class StepList(LineList):
         return lines, owners
 
     def _step_line(self, step: StepView, width: int) -> Line:
-        tone = _TONE[step.state]
+        tone = _TONE[step.look]
         seconds = self.now - step.began if step.state == "running" else step.seconds
         time = clock_text(seconds) if step.state and step.state not in ("skipped", "interrupted") else ""
         if step.state in ("skipped", "interrupted"):
@@ -59,7 +59,7 @@ class StepList(LineList):
         shown = "strong" if step.id == self.only else "plain" if step.state else "dim"
         return (
             (" ", "plain"),
-            (f"{MARKS[step.state]} ", tone),
+            (f"{MARKS[step.look]} ", tone),
             (f"{name:<{room}}", shown),
             (f"{time} ", "dim"),
         )
