@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from textual.pilot import Pilot
 
+from disinto_tui.adapters.forge import ForgeUser
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.core.errors import DisintoError
+from disinto_tui.core.model import Project
+from disinto_tui.core.redact import Secret
 from disinto_tui.core.view import Attention, InstanceView, RunSummary, ServiceView
+from disinto_tui.runs.init_checks import TokenCheck
+from disinto_tui.runs.init_model import InitRequest, Prepared
+from disinto_tui.runs.versions import VersionList, VersionRow
+from disinto_tui.tui.screens.init_source import InitSource, Login
 
 NOW = 1_795_500_000.0
 DAY, HOUR = 86_400.0, 3600.0
@@ -112,3 +120,40 @@ def calm(directory: Path | str = "/srv/acme") -> InstanceView:
         for item in view.services
     )
     return replace(view, services=healthy, attention=(), runs=view.runs[:1])
+
+
+@dataclass(frozen=True)
+class FakeSource(InitSource):
+    """Answers of the outside as a test wants them; the config is checked for real."""
+
+    token: TokenCheck = field(default_factory=lambda: TokenCheck(user=ForgeUser("ops", 1, "", True)))
+    found: VersionList = field(
+        default_factory=lambda: versions("v0.4.1", "v0.3.0", "v0.2.9", local=("v0.3.0",))
+    )
+    plans: list[Prepared | DisintoError] = field(default_factory=list)
+    requests: list[InitRequest] = field(default_factory=list)
+    logins: list[Login | None] = field(default_factory=list)
+
+    async def check_token(self, project: Project, token: Secret | None) -> TokenCheck:
+        return self.token
+
+    async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:
+        self.logins.append(login)
+        if login is not None and self.found.error is not None:
+            return versions("v0.4.1", "v0.3.0")
+        return self.found
+
+    async def plan(self, request: InitRequest) -> Prepared:
+        self.requests.append(request)
+        answer = self.plans.pop(0)
+        if isinstance(answer, DisintoError):
+            raise answer
+        return answer
+
+
+def versions(*tags: str, local: tuple[str, ...] = (), error: DisintoError | None = None) -> VersionList:
+    """A list of versions, the first one the newest."""
+    rows = tuple(
+        VersionRow(tag, "release", local=tag in local, newest=number == 0) for number, tag in enumerate(tags)
+    )
+    return VersionList("ghcr.io/disinto/agents", rows, error)
