@@ -21,7 +21,7 @@ from disinto_tui.core.text import neutralise
 Prefix = tuple[str, str]
 """A line's source and the tone it is shown in."""
 
-READ_BYTES = 1 << 19
+READ_BYTES = 1 << 16
 """How much of a file is taken in at a time, before keys and painting have their turn."""
 _BLOCK_LINES = 256
 _BLOCKS = 16

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
 
 POLL_SECONDS = 0.05
-_SLICE_SECONDS = 0.02
 _CSS = """
 RunScreen > #verdict { height: auto; max-height: 9; padding: 0 1; display: none; }
 RunScreen > #verdict.-shown { display: block; }
@@ -126,31 +125,26 @@ class RunScreen(DisintoScreen[None]):
     @work(group="read", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
         reader = RunReader(self._run_dir, lines=False)
-        first = True
+        told: list[Event] = []
+        grew, due = True, 0.0
         while True:
             gone = reader.gone(self._pid)
-            told = reader.read()
-            grew = self._take_in()
-            if told or grew or first:
+            told += reader.read()
+            # One small block at a time: every hop of a key press waits for at most one of them.
+            more = self.whole.grow()
+            while more and time.monotonic() < due:
+                grew = True
+                await asyncio.sleep(0)
+                more = self.whole.grow()
+            grew = grew or more
+            if told or grew:
                 self.post_message(self.Told(told, grew))
-            first = False
-            if grew:
-                await asyncio.sleep(0)  # there may be more at once; keys come first
-                continue
-            if reader.ended(self._pid) or (gone and not told):
+                due = time.monotonic() + POLL_SECONDS
+            if not more and (reader.ended(self._pid) or (gone and not told)):
                 self.post_message(self.Over(not reader.ended(self._pid)))
                 return
-            await asyncio.sleep(POLL_SECONDS)
-
-    def _take_in(self) -> bool:
-        """Take in what the log grew by, for a short while, so that a flood is painted twenty times a second."""
-        end = time.monotonic() + _SLICE_SECONDS
-        grew = False
-        while self.whole.grow():
-            grew = True
-            if time.monotonic() >= end:
-                break
-        return grew
+            told, grew = [], False
+            await asyncio.sleep(0 if more else POLL_SECONDS)
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
