@@ -26,21 +26,55 @@ from disinto_tui.adapters.journal import RunDir, create_run
 from disinto_tui.core.plan import Plan, Step
 
 LINES, PACED_LINES, PACE = 1_000_000, 80_000, 10_000
-KEY_SECONDS = 0.05
+KEY_SECONDS, STILL_SECONDS = 0.05, 1.5
 ECHO = re.compile(rb"ECHO(\d+)@")
 WITHIN = 60.0
 
 
 @dataclass
 class Watched:
-    """What one run looked like from the terminal."""
+    """What one run looked like from the terminal. `still` are keys pressed before the flood, `echoes` within it."""
 
     lines_per_second: float = 0.0
-    writer: float = 0.0
+    still: list[float] = field(default_factory=list)
     echoes: list[float] = field(default_factory=list)
     lost: int = 0
     before: float = 0.0
     after: float = 0.0
+
+
+class Keys:
+    """Presses a key now and then and finds the echoes in what is painted."""
+
+    def __init__(self, shown: Terminal) -> None:
+        self._shown = shown
+        self._sent: list[float] = []
+        self._tail = b""
+        self._next = 0.0
+        self.waits: list[float] = []
+
+    @property
+    def lost(self) -> int:
+        """Keys without an echo so far."""
+        return len(self._sent) - len(self.waits)
+
+    def step(self, *, press: bool) -> tuple[bytes, float]:
+        """Press a key when it is time, read for a moment; the text that came, and when."""
+        now = time.perf_counter()
+        if press and now >= self._next:
+            self._shown.send(KEY.encode())
+            self._sent.append(time.perf_counter())
+            self._next = max(self._next + KEY_SECONDS, now)
+        chunk = self._shown.pump(0.01)
+        arrived = time.perf_counter()
+        self._shown.out.clear()
+        if not chunk:
+            return b"", arrived
+        text = plain(self._tail + chunk)
+        self._tail = chunk[-400:]
+        newest = max((int(count) for count in ECHO.findall(text)), default=0)
+        self.waits += [arrived - sent for sent in self._sent[len(self.waits) : newest]]
+        return text, arrived
 
 
 @contextlib.contextmanager
@@ -87,50 +121,37 @@ def watched(directory: Path, lines: int, rate: float) -> Watched:
     env = {"XDG_CONFIG_HOME": str(directory / "no-settings")}
     with writing(run, lines, rate) as child, terminal(argv, env=env, cwd=directory) as shown:
         shown.wait_for(FIRST, within=30)
-        shown.drain(1.5)
+        shown.drain(1)
+        keys = Keys(shown)
+        end = time.perf_counter() + STILL_SECONDS
+        while time.perf_counter() < end or (keys.lost and time.perf_counter() < end + 2):
+            keys.step(press=time.perf_counter() < end)
+        found.still = list(keys.waits)
         found.before = shown.rss_mib()
         go(child)
-        found.lines_per_second = lines / follow(shown, found)
-        found.writer = report(child)
-        shown.drain(1.5)
+        found.lines_per_second = lines / follow(shown, keys)
+        found.echoes, found.lost = keys.waits[len(found.still) :], keys.lost
+        report(child)
+        shown.drain(1)
         found.after = shown.rss_mib()
     for file in (run.log_path, run.events_path):
         file.unlink()
     return found
 
 
-def follow(shown: Terminal, found: Watched) -> float:
+def follow(shown: Terminal, keys: Keys) -> float:
     """Press a key every now and then until the last line is on the screen; the seconds until then."""
-    begun = time.perf_counter()
-    sent: list[float] = []
-    seen, done, tail = 0, 0.0, b""
-    next_key = begun + KEY_SECONDS
+    begun, done = time.perf_counter(), 0.0
     while True:
         now = time.perf_counter()
         if not shown.alive or now - begun > WITHIN:
             state = "still runs" if shown.alive else "has ended"
             raise RuntimeError(f"the last line was not shown within {WITHIN:g} s; the screen {state}")
-        if done and (seen == len(sent) or now - done > 2):
-            break
-        if not done and now >= next_key:
-            shown.send(KEY.encode())
-            sent.append(time.perf_counter())
-            next_key = max(next_key + KEY_SECONDS, now)
-        chunk = shown.pump(0.01)
-        shown.out.clear()
-        if not chunk:
-            continue
-        arrived = time.perf_counter()
-        text = plain(tail + chunk)
-        tail = chunk[-400:]
-        newest = min(max((int(count) for count in ECHO.findall(text)), default=0), len(sent))
-        if newest > seen:
-            found.echoes += [arrived - sent[index] for index in range(seen, newest)]
-            seen = newest
+        if done and (not keys.lost or now - done > 2):
+            return done - begun
+        text, arrived = keys.step(press=not done)
         if not done and LAST.encode() in text:
             done = arrived
-    found.lost = len(sent) - seen
-    return done - begun
 
 
 def echo_row(what: str, runs: list[Watched], budget: float) -> Row:
@@ -141,10 +162,13 @@ def echo_row(what: str, runs: list[Watched], budget: float) -> Row:
     note = f"{lost} keys were never echoed" if lost else ""
     # A key that was never echoed waited longer than any other.
     waited = percentile([*echoes, *[float("inf")] * lost], 99)
+    still = [value * 1000 for run in runs for value in run.still]
     return Row(
         f"{what}: key to echo, p99 of {len(echoes)}",
         f"p50 {number(percentile(echoes, 50))} ms, max {number(max(echoes))} ms",
-        "-",
+        f"the log at rest: p50 {number(percentile(still, 50))} ms, max {number(max(still))} ms"
+        if still
+        else "-",
         waited,
         budget,
         unit="ms",

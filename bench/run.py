@@ -16,8 +16,8 @@ home_data    From first paint to the frame that names every service of a running
              the same by hand, `docker compose ps` and `config`, beside it. Needs an engine.
 log_view     The run screen on a pseudo-terminal, following a run that another process journals: lines a second from
              the word go until the last line is on the screen (yardstick: the writer with nobody watching); from
-             a key pressed every 50 ms to its echo in the header; resident memory before and after. Flat out with
-             1,000,000 lines, then 80,000 of them at 10,000 a second.
+             a key pressed every 50 ms to its echo in the header (yardstick: the same before the flood); resident
+             memory before and after. Flat out with 1,000,000 lines, then 80,000 of them at 10,000 a second.
 registry     The registry client / skopeo, on a real registry, directly and behind a proxy that holds every answer
              for 40 ms. Here on fewer tags and images than the budgets name; `python -m bench.registry` is the
              whole of it. Needs docker-registry and skopeo.
