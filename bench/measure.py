@@ -51,7 +51,8 @@ def number(value: float) -> str:
         return "0" if value == 0 else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    # Rounded first: 0.0999… is 0.1 and has no more digits than that.
+    digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
     return f"{value:.{min(digits, 4)}f}"
 
 
