@@ -128,7 +128,7 @@ def test_it_says_why_it_will_not_start(engine: Engine, image: str, options: str,
 
 
 @pytest.fixture
-def running(engine: Engine, image: str, tree: Path, tmp_path: Path, forge: ForgeDouble) -> str:
+def running(engine: Engine, image: str, tree: Path, tmp_path: Path, forge: ForgeDouble) -> Iterator[str]:
     """The loop in the middle of a role that takes a minute."""
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects" / "shop.toml").write_text(PROJECT)
@@ -148,7 +148,8 @@ def running(engine: Engine, image: str, tree: Path, tmp_path: Path, forge: Forge
     assert poll(20, lambda: "review on" in engine.docker("logs", container).stdout), engine.docker(
         "logs", container
     )
-    return container
+    yield container
+    engine.docker("rm", "-fv", container)
 
 
 def test_the_loop(engine: Engine, running: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +25,17 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(engine: Engine) -> Run:
-    def start(*argv: str) -> str:
-        return engine.docker("run", "-d", "--label", engine.label, *argv).stdout.strip()
+def run(engine: Engine) -> Iterator[Run]:
+    """`docker run -d`; what was started goes with its test, or its health probes would slow down the rest."""
+    started = []
 
-    return start
+    def start(*argv: str) -> str:
+        started.append(engine.docker("run", "-d", "--label", engine.label, *argv).stdout.strip())
+        return started[-1]
+
+    yield start
+    if started:
+        engine.docker("rm", "-fv", *started)
 
 
 def health(engine: Engine, container: str) -> str:
