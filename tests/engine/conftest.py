@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class SampleImages:
     """`repository` is HOST:PORT/PATH; `versions` maps a version to its reference with digest.
 
-    The repository is this session's own: nobody else's pull has warmed the engine for it.
+    The repository is the module's own: nobody else's pull has warmed the engine for it, and a version that
+    another module pushes is no news here.
     """
 
     repository: str
@@ -35,11 +36,13 @@ class SampleImages:
         return f"{self.repository}:{version}"
 
 
-@pytest.fixture(scope="session")
-def sample_images(engine: Engine, registry: Registry) -> Iterator[SampleImages]:
+@pytest.fixture(scope="module")
+def sample_images(
+    engine: Engine, registry: Registry, request: pytest.FixtureRequest
+) -> Iterator[SampleImages]:
     """v0.1.0, v0.2.0 and v0.3.0 of the sample agents image, and the stand-ins, in the registry."""
     before = engine.references()
-    path = f"{engine.prefix}/agents"
+    path = f"{engine.prefix}/{Path(request.node.name).stem.replace('_', '-')}/agents"
     versions = push_samples(registry, repository=path)
     yield SampleImages(f"{registry.address}/{path}", versions, push_stand_ins(registry))
     # Containers first: an image in use only loses its name and stays behind as <none>. No -f either:
