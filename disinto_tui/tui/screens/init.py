@@ -169,7 +169,10 @@ class InitScreen(DisintoScreen[None]):
 
     def _left(self) -> None:
         # Screens leave from the top: after the question is gone.
-        self.call_later(self.dismiss)
+        self.call_later(self._close)
+
+    def _close(self) -> None:
+        self.dismiss()  # not returned: nothing here may wait for its own end
 
     def action_next(self) -> None:
         """A page on, when this one is complete."""
@@ -185,7 +188,7 @@ class InitScreen(DisintoScreen[None]):
     def on_screen_resume(self) -> None:
         """Back from the run this made: nothing is left to do here."""
         if self._begun:
-            self.call_later(self.dismiss)
+            self.call_later(self._close)
 
     # -- token -----------------------------------------------------------------------------------------------
 

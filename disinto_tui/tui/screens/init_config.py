@@ -71,7 +71,7 @@ class ConfigPage(Page):
 
     def on_mount(self) -> None:
         """Check what there is; look for what other editors save."""
-        self._validate()
+        self._check(self.called, self._loaded)
         self.set_interval(FILE_SECONDS, self._look_at_file)
 
     def begin(self) -> None:
