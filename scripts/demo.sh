@@ -9,7 +9,6 @@ cd "$ROOT"
 
 STATE=${DISINTO_GROUND:-$ROOT/.ground}
 DEMO=$ROOT/.demo
-PROJECT=disinto-demo
 DISINTO=$ROOT/.venv/bin/disinto
 # What the demo says of itself to Docker stays in its own directory, not in the operator's home.
 export CLAUDE_SHARED_DIR=$DEMO/claude-shared
@@ -45,6 +44,32 @@ push_images() {
 # An admin's token of the stand-in forge. It goes from file to file, never over a command line.
 write_token() {
     (umask 077 && .venv/bin/python -c 'from tests.support.forge_state import ADMIN_TOKEN; print(ADMIN_TOKEN)' >"$DEMO/token")
+}
+
+# The compose project: disinto-demo, or with a number where the engine has one of that name already (the demo
+# of another checkout). Chosen once, because everything that is stopped and removed goes by this name.
+PROJECT=''
+has_project() {
+    local kind
+    for kind in "ps -a" "volume ls" "network ls"; do
+        # shellcheck disable=SC2086
+        [ -z "$(docker $kind -q --filter "label=com.docker.compose.project=$1")" ] || return 0
+    done
+    return 1
+}
+
+choose_project() {
+    local number=1
+    PROJECT=disinto-demo
+    if [ -s "$DEMO/project" ]; then
+        PROJECT=$(cat "$DEMO/project")
+    elif [ ! -d "$DEMO/factory" ]; then
+        while has_project "$PROJECT"; do
+            number=$((number + 1))
+            PROJECT=disinto-demo-$number
+        done
+    fi
+    printf '%s\n' "$PROJECT" >"$DEMO/project"
 }
 
 # A port kept from the last time, else a free one: it is written into the configuration.
@@ -94,6 +119,7 @@ ground_up() {
     docker/engine/up.sh --state "$STATE" --for demo docker-registry busybox-static
     DOCKER_HOST=$(cat "$STATE/endpoint")
     export DOCKER_HOST
+    choose_project
     docker/engine/registry.sh start --state "$DEMO"
     REGISTRY=127.0.0.1:$(cat "$DEMO/registry/port")
     step "pushing three versions to $REGISTRY" push_images "$REGISTRY"
@@ -123,6 +149,7 @@ ids() { docker "$@" -q --filter "label=com.docker.compose.project=$PROJECT"; }
 
 stop_factory() {
     local running
+    [ -n "$PROJECT" ] || return 0
     running=$(ids ps 2>/dev/null) || return 0
     # shellcheck disable=SC2086
     [ -z "$running" ] || step "stopping the demo's factory" docker stop $running
@@ -170,7 +197,11 @@ clean() {
         docker/engine/up.sh --state "$STATE" --for demo
         DOCKER_HOST=$(cat "$STATE/endpoint")
         export DOCKER_HOST
-        step "removing containers, volumes, networks" remove_factory
+        # Without a project on record the demo ended before it made anything on the engine.
+        if [ -s "$DEMO/project" ] || [ -d "$DEMO/factory" ]; then
+            choose_project
+            step "removing containers, volumes, networks" remove_factory
+        fi
         if [ -s "$DEMO/registry/port" ]; then step "removing images" remove_images "$(cat "$DEMO/registry/port")"; fi
     fi
     if alive "$DEMO/forge/process"; then step "stopping the stand-in forge" end_noted "$DEMO/forge/process" 10; fi
