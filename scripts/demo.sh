@@ -182,12 +182,16 @@ remove_factory() {
     done
 }
 
-# Only what carries our label, and of that only what came from the demo's own registry.
+# Only what carries our label, and of that only what came from the demo's own registry or was kept for the
+# way back. A name goes with the last other name of its image, so each is looked for again.
 remove_images() {
-    local format='{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}' found
-    found=$(docker images --filter label=io.disinto.ground=1 --digests --format "$format" |
-        tr ' ' '\n' | grep "^127.0.0.1:$1/" | grep -v '<none>' | sort -u) || return 0
-    echo "$found" | xargs docker rmi
+    local format='{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}' name
+    docker images --filter label=io.disinto.ground=1 --digests --format "$format" | tr ' ' '\n' |
+        { grep -E "^(127\.0\.0\.1:$(cat "$DEMO/registry/port")/|disinto-kept/$PROJECT:)" || true; } |
+        { grep -v '<none>' || true; } | sort -u |
+        while read -r name; do
+            ! docker image inspect "$name" >/dev/null 2>&1 || docker rmi "$name"
+        done
 }
 
 clean() {
@@ -201,8 +205,8 @@ clean() {
         if [ -s "$DEMO/project" ] || [ -d "$DEMO/factory" ]; then
             choose_project
             step "removing containers, volumes, networks" remove_factory
+            step "removing images" remove_images
         fi
-        if [ -s "$DEMO/registry/port" ]; then step "removing images" remove_images "$(cat "$DEMO/registry/port")"; fi
     fi
     if alive "$DEMO/forge/process"; then step "stopping the stand-in forge" end_noted "$DEMO/forge/process" 10; fi
     docker/engine/registry.sh stop --state "$DEMO"

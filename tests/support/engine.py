@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+
 ROOT = Path(__file__).resolve().parents[2]
 SESSION_LABEL = "io.disinto.test"
 
@@ -95,6 +97,9 @@ class Engine:
         images = self.ids("image", f"label={self.label}")
         if images:
             self.docker("rmi", "-f", *images, check=False)
+        kept = [name for name in self.references() if name.startswith(f"{KEEP_REPOSITORY}/{self.prefix}-")]
+        if kept:  # names alone: another session may use the same image
+            self.docker("rmi", *kept, check=False)
 
 
 def _said(*argv: str, env: Mapping[str, str]) -> str | None:
