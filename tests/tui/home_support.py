@@ -133,8 +133,10 @@ class FakeSource(InitSource):
     plans: list[Prepared | DisintoError] = field(default_factory=list)
     requests: list[InitRequest] = field(default_factory=list)
     logins: list[Login | None] = field(default_factory=list)
+    tokens: list[Secret | None] = field(default_factory=list)
 
     async def check_token(self, project: Project, token: Secret | None) -> TokenCheck:
+        self.tokens.append(token)
         return self.token
 
     async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:

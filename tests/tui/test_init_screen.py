@@ -202,6 +202,24 @@ async def test_a_token_can_come_from_a_file_and_a_bad_one_is_told_in_place(tmp_p
         assert app.screen.token is not None and app.screen.token.reveal() == "t0ken"
 
 
+async def test_a_token_that_is_there_is_kept_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORGE_TOKEN", raising=False)
+    (tmp_path / "factory").mkdir()
+    (tmp_path / "factory/.env").write_text("FORGE_TOKEN=kept-token\n")
+    source = FakeSource(plans=[prepared(tmp_path)])
+    app = init_app(tmp_path, source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        assert ".env holds a token already" in screen_text(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: [token and token.reveal() for token in source.tokens] == ["kept-token"])
+        await pilot.press("ctrl+n", "ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        assert source.requests[0].token is None, "the plan leaves the one in .env alone"
+
+
 async def test_what_the_forge_says_of_the_token(tmp_path: Path) -> None:
     refused = BadInput(
         "The forge f does not accept the token.", "It is mistyped.", "Make one.", code="forge.token"

@@ -74,13 +74,14 @@ class InitScreen(DisintoScreen[None]):
         self.token_check: TokenCheck | None = None
         self.overwrite = False
         self._config = config
+        self._kept: Secret | None = None
         self._token_asked: tuple[str, Secret | None] | None = None
         self._begun = False
         self._cure = ""
 
     def headline(self) -> str:
         """Where the factory will be."""
-        return f"disinto · new factory in {self.disinto.instance.path}"
+        return f"disinto · init · {self.disinto.instance.path}"
 
     def body(self) -> Iterable[Widget]:
         """The progress line, all pages (one displayed), the two buttons."""
@@ -90,6 +91,7 @@ class InitScreen(DisintoScreen[None]):
         except BadInput as error:
             start = beginning(instance)
             self.call_after_refresh(self.disinto.show_error, error)
+        self._kept = start.kept
         yield PageLine(id="progress")
         yield Rule()
         yield TokenPage(start.token_note)
@@ -208,7 +210,7 @@ class InitScreen(DisintoScreen[None]):
         project = self.query_one(ConfigPage).project
         if project is None:
             return
-        asked = (f"{project.factory.forge} {project.forge_url}", self.token)
+        asked = (f"{project.factory.forge} {project.forge_url}", self.token or self._kept)
         if asked == self._token_asked:
             return
         self._token_asked, self.token_check = asked, None

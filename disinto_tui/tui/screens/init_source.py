@@ -78,17 +78,22 @@ def _pinned(instance: Instance) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What Init starts with: the config's text and path ("" for the sample), and where a token is already."""
+    """What Init starts with: the config's text and path ("" for the sample), and where a token is already.
+
+    `kept` is the token in `.env`, which stays when none is given; the run reads it there by itself.
+    """
 
     text: str
     path: str
     token_note: str
     version: str
+    kept: Secret | None = None
 
 
 def beginning(instance: Instance, path: str = "") -> Beginning:
     """Look at the directory and the shell. Raises BadInput when the named config cannot be read."""
     from disinto_tui.core.project_sample import render_sample_config
+    from disinto_tui.core.redact import Secret
     from disinto_tui.runs.lifecycle import shell_override
     from disinto_tui.runs.observe import read_env
 
@@ -97,15 +102,15 @@ def beginning(instance: Instance, path: str = "") -> Beginning:
         path = str(mine[0])
     text = read_text(path) if path else render_sample_config()
     try:
-        known = bool(read_env(instance).get("FORGE_TOKEN"))
+        known = read_env(instance).get("FORGE_TOKEN", "")
     except BadInput:
-        known = False
+        known = ""
     note = ""
     if os.environ.get("FORGE_TOKEN"):
         note = "FORGE_TOKEN is set in this shell: leave both empty to use that one."
     elif known:
         note = ".env holds a token already: leave both empty to keep it."
-    return Beginning(text, path, note, shell_override() or "")
+    return Beginning(text, path, note, shell_override() or "", Secret(known) if known else None)
 
 
 def read_text(path: str) -> str:
