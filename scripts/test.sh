@@ -11,11 +11,17 @@ WHO=test-$$
 FAST=${FAST:-}
 BIN=.venv/bin
 failed=()
+slow=''
 export STEP_LINES=100
 
 ground_down() {
     local code=$?
     trap - EXIT
+    if [ -n "$slow" ]; then
+        # To pytest TERM is what Ctrl-C is: it removes what its tests made.
+        kill -TERM "$slow" 2>/dev/null || true
+        wait "$slow" || true
+    fi
     [ -n "$FAST" ] || docker/engine/down.sh --state "$STATE" --for "$WHO" || code=1
     exit "$code"
 }
@@ -48,12 +54,29 @@ check "ruff format" "$BIN/ruff" format --check .
 check "mypy" "$BIN/mypy"
 check "import contracts" "$BIN/lint-imports"
 check "shell scripts" scripts_check
-if [ "${LINT_ONLY:-}" ]; then
-    arguments=()
+# Engine tests wait more than they work, so the longest of them run beside all the others.
+in_two_halves() {
+    local log
+    log=$(mktemp)
+    "$BIN/pytest" -q -p no:cacheprovider -m "engine and slow" >"$log" 2>&1 </dev/null &
+    slow=$!
+    "$BIN/pytest" -m "not (engine and slow)" || failed+=(pytest)
+    wait "$slow" || failed+=("pytest (slow engine tests)")
+    slow=''
+    echo "The slow engine tests, which ran beside these:"
+    cat "$log"
+    rm -f "$log"
+}
+
+export DISINTO_GROUND=$STATE
+if [ -n "${LINT_ONLY:-}" ]; then
+    :
+elif [ -n "$FAST" ]; then
+    "$BIN/pytest" -m "not engine and not slow" "$@" || failed+=(pytest)
+elif [ "$#" -gt 0 ]; then
+    "$BIN/pytest" "$@" || failed+=(pytest)
 else
-    arguments=("$@")
-    [ -z "$FAST" ] || arguments=(-m "not engine and not slow" "$@")
-    DISINTO_GROUND=$STATE "$BIN/pytest" "${arguments[@]}" || failed+=(pytest)
+    in_two_halves
 fi
 
 if [ "${#failed[@]}" -gt 0 ]; then

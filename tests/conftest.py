@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,15 @@ from tests.support.registries import Registry, open_registry, registry_binary
 # One id for labels and project names of this session; xdist workers would have one each.
 SESSION = uuid.uuid4().hex[:8]
 REQUIRED = os.environ.get("DISINTO_REQUIRE_ENGINE", "") not in ("", "0")
+
+
+def pytest_configure() -> None:
+    """Ended from outside (a job's time is over), fixtures are torn down as after Ctrl-C: nothing stays behind."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 @pytest.hookimpl(trylast=True)
