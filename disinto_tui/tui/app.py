@@ -90,6 +90,10 @@ class DisintoApp(App[int]):
         """Apply the operator's keys, and say what could not be used."""
         if self.keymap.keys:
             self.set_keymap(dict(self.keymap.keys))
+        if self.keymap.problems:
+            self.call_after_refresh(self._say_problems)  # before the first paint nothing would show them
+
+    def _say_problems(self) -> None:
         for problem in self.keymap.problems:
             self.notify(problem, title="Keys", severity="warning", markup=False)
 

@@ -120,6 +120,10 @@ class RunScreen(DisintoScreen[None]):
         self._show()
         self._read()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """The divider may stand elsewhere."""
+        self.call_after_refresh(self.query_one(Divider).join)
+
     # -- the worker: it only posts -------------------------------------------------------------------------------
 
     @work(group="read", exclusive=True, exit_on_error=False)
@@ -340,8 +344,7 @@ class Divider(Widget):
 
         return Strip([Segment("│", self.rich_style)])
 
-    def on_resize(self, event: events.Resize) -> None:
+    def join(self) -> None:
         """The rules above and below meet it."""
         for name, mark in (("#top-rule", "┬"), ("#low-rule", "┴")):
-            rule = self.screen.query_one(name, Rule)
-            rule.set_joint(self.region.x, mark)
+            self.screen.query_one(name, Rule).set_joint(self.region.x, mark)

@@ -1,0 +1,117 @@
+"""The review before anything changes, and the services' logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from disinto_tui.core.errors import Unavailable
+from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
+from disinto_tui.runs.logs import LogLine
+from disinto_tui.tui.log.pane import LogPane
+from disinto_tui.tui.screens.logs import LogSource, LogsScreen
+from disinto_tui.tui.screens.review import ReviewScreen
+from tests.tui.support import app_on, shows, until
+
+PLAN = Plan(
+    "switch",
+    "Switch acme from v0.3.0 to v0.2.9",
+    "/srv/acme",
+    "acme",
+    "unix:///s",
+    (Step("pin", "Write the pin", "files"),),
+    (FileChange(".env", "change", "-AGENTS_IMAGE=a:v0.3.0\n+AGENTS_IMAGE=a:v0.2.9", secret=True),),
+    (ServiceChange("agents", "recreate", "image changes"), ServiceChange("edge", "untouched")),
+    (ImagePull("ghcr.io/disinto/agents:v0.2.9", "sha256:" + "9f2c41d07ab3" + "0" * 52, 41_000_000),),
+    downtime="about 0.5 s",
+    undo="back to v0.3.0, works offline",
+    dangers=("service qwen is removed: its log [b]goes[/b]",),
+    notes=("one agent is at work",),
+)
+
+
+async def test_a_plan_shows_what_could_be_lost_first_and_the_rest(tmp_path: Path) -> None:
+    app = app_on(tmp_path, lambda: ReviewScreen(PLAN, yes="Switch now"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "careful", "qwen is removed: its log [b]goes[/b]"))
+        for words in (
+            "recreate    agents  (image changes)",
+            "untouched   edge",
+            "to pull, 41 MB  9f2c41d07ab3",
+            "-AGENTS_IMAGE=a:v0.3.0",
+            "undo        back to v0.3.0",
+            "only in .env",
+            "one agent is at work",
+            "/srv/acme",
+        ):
+            assert shows(pilot, words), words
+
+
+async def test_cancel_has_the_focus_and_esc_is_no(tmp_path: Path) -> None:
+    for keys, answer in ((["enter"], False), (["escape"], False), (["right", "enter"], True)):
+        answers: list[bool | None] = []
+        app = app_on(tmp_path, lambda: ReviewScreen(PLAN))
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.review(PLAN, answers.append, yes="Switch now")
+            await until(pilot, lambda: shows(pilot, "[ Switch now ]"))
+            assert app.focused is not None
+            assert app.focused.id == "cancel"
+            await pilot.press(*keys)
+            await until(pilot, lambda: answers)  # noqa: B023
+        assert answers == [answer]
+
+
+def source(*batches: list[LogLine], error: Exception | None = None) -> LogSource:
+    async def lines() -> AsyncIterator[list[LogLine]]:
+        for batch in batches:
+            yield batch
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    return lines
+
+
+def line(service: str, text: str) -> LogLine:
+    return LogLine(service, 1_000.0, text)
+
+
+async def test_services_interleaved_and_one_by_one(tmp_path: Path) -> None:
+    batches = (
+        [line("agents", "from agents"), line("edge", "from \x1b[31medge [b]x[/b]")],
+        [line("agents", "more")],
+    )
+    app = app_on(tmp_path, lambda: LogsScreen(source(*batches)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "from agents", "edge [b]x[/b]", "more", "3 lines"))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows(pilot, "Logs of agents", "2 lines") and not shows(pilot, "[b]x"))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows(pilot, "Logs of edge", "1 line "))
+        await pilot.press("left_square_bracket", "a")
+        await until(pilot, lambda: shows(pilot, "all services", "3 lines"))
+
+
+async def test_an_empty_log_says_what_it_waits_for(tmp_path: Path) -> None:
+    app = app_on(tmp_path, lambda: LogsScreen(source()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "Waiting for the services to say something."))
+
+
+async def test_a_stream_that_breaks_says_why(tmp_path: Path) -> None:
+    error = Unavailable("No engine answers.", "It is down.", "Start it.", code="engine.down")
+    app = app_on(tmp_path, lambda: LogsScreen(source([line("agents", "last words")], error=error)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "No engine answers.", "It is down.", "Start it."))
+
+
+async def test_lines_of_a_busy_service_do_not_grow_without_bound(tmp_path: Path) -> None:
+    batch = [line("agents", f"row {number}") for number in range(30_000)]
+    app = app_on(tmp_path, lambda: LogsScreen(source(batch, batch)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "50 000 lines", "row 29999"))
+        pane = app.screen.query_one(LogPane)
+        await pilot.press("g")
+        await until(pilot, lambda: shows(pilot, "row 10000"))
+        assert pane.view.lines.first == 10_000

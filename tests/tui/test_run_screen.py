@@ -1,0 +1,253 @@
+"""The run screen on real runs: live, late, failed, died, resumed, taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Static
+
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run
+from disinto_tui.adapters.process import boot_id, process_start
+from disinto_tui.core.events import Progress, RunEnded, RunStarted, StepEnded, StepStarted
+from disinto_tui.core.plan import Plan
+from disinto_tui.runs.runner import execute
+from disinto_tui.tui.log.view import LogView
+from disinto_tui.tui.screens.run import RunScreen
+from tests.runs.test_runner import OPS, plan, touch
+from tests.tui.support import app_on, shows, until
+
+
+def finished(directory: Path, made: Plan) -> RunDir:
+    """A run that was executed to its end."""
+    instance = Instance.at(directory)
+    run = create_run(instance, made)
+    asyncio.run(execute(run, instance, OPS))
+    return run
+
+
+class Live:
+    """A run whose journal this test writes; its process is this one."""
+
+    def __init__(self, run: RunDir, pid: int = 0) -> None:
+        self.run = run
+        self.writer = JournalWriter(run)
+        self.at = 1000.0
+        pid = pid or os.getpid()
+        self.writer.write(RunStarted(self.at, run.id, pid, process_start(pid), boot_id()))
+
+    def step(self, name: str, *lines: str) -> None:
+        self.writer.write(StepStarted(self.at, name))
+        self.writer.lines(name, lines)
+
+    def done(self, name: str, seconds: float = 1.0) -> None:
+        self.writer.write(StepEnded(self.at, name, "done", seconds))
+
+    def end(self, **more: Any) -> None:
+        self.writer.write(RunEnded(self.at + 9, "done", 0, **more))
+
+
+@pytest.fixture
+def two_steps(tmp_path: Path) -> RunDir:
+    return create_run(Instance.at(tmp_path), plan(tmp_path, touch("first"), touch("second")))
+
+
+async def test_a_run_is_watched_from_its_start_to_its_summary(tmp_path: Path, two_steps: RunDir) -> None:
+    app = app_on(tmp_path, lambda: RunScreen(two_steps, pid=os.getpid(), clock=lambda: 1065.0))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "starting", "Nothing was printed yet", "· first", "· second"))
+        live = Live(two_steps)
+        live.step("first", "hello [b]there[/b]")
+        await until(
+            pilot, lambda: shows(pilot, "running 1:05", "safe to close", "▶ first", "hello [b]there[/b]")
+        )
+        live.writer.write(Progress(1001.0, "first", "image ab12", 30, 60, "Downloading"))
+        await until(pilot, lambda: shows(pilot, "Downloadin", "██", "░░"))
+        live.done("first", 62)
+        live.step("second", "more")
+        await until(pilot, lambda: shows(pilot, "✓ first", "1:02", "▶ second", "more"))
+        live.done("second")
+        live.end(summary=("It is made.", "Next: look."))
+        await until(pilot, lambda: shows(pilot, "done after 9 s", "It is made.", "Next: look."))
+        assert not shows(pilot, "safe to close")
+
+
+async def test_attaching_late_shows_the_whole(tmp_path: Path) -> None:
+    lines = [f"line {number}" for number in range(500)]
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=lines), touch("second")))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✓ first", "✓ second", "500 lines", "line 499", "done after"))
+
+
+def finished_in_thread(directory: Path, made: Plan) -> RunDir:
+    """`finished` from inside a running loop."""
+    import threading
+
+    found: list[RunDir] = []
+    thread = threading.Thread(target=lambda: found.append(finished(directory, made)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+async def test_a_failure_says_why_marks_the_line_and_offers_what_helps(tmp_path: Path) -> None:
+
+    say = ["fine", "Error: it is broken", "fine again"]
+    steps = touch("first"), touch("second", say=say), touch("third", fail=True)
+    run = finished_in_thread(tmp_path, plan(tmp_path, *steps))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(
+            pilot, lambda: shows(pilot, "✗ third", "✗ It broke.", "It was told to.", "Tell it otherwise.")
+        )
+        await until(pilot, lambda: shows(pilot, "finish it", "take it back"))
+        await pilot.press("e")
+        await until(pilot, lambda: shows(pilot, "▸Error: it is broken"))
+
+
+async def test_resuming_launches_the_same_run_and_watches_it(tmp_path: Path) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    launched: list[tuple[str, bool]] = []
+    child = subprocess.Popen(["sleep", "60"])
+
+    def launcher(what: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
+        launched.append((what.id, undo))
+        return child.pid
+
+    app = app_on(tmp_path, lambda: RunScreen(run), launcher=launcher)
+    try:
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: shows(pilot, "✗ second"))
+            await pilot.press("r")
+            await until(pilot, lambda: launched == [(run.id, False)])
+            live = Live(run, child.pid)
+            live.step("second", "again")
+            await until(pilot, lambda: shows(pilot, "▶ second", "again"))
+            assert not pilot.app.query_one("#verdict", Static).display or not shows(pilot, "It broke.")
+            live.done("second")
+            live.end()
+            await until(pilot, lambda: shows(pilot, "✓ second", "done after"))
+    finally:
+        child.kill()
+        child.wait()
+
+
+async def test_taking_back_asks_first_and_the_safe_answer_has_the_focus(tmp_path: Path) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    launched: list[bool] = []
+
+    def launcher(what: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
+        launched.append(undo)
+        return 2**22  # no such process: it "died" at once
+
+    app = app_on(tmp_path, lambda: RunScreen(run), launcher=launcher)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✗ second"))
+        await pilot.press("u")
+        await until(pilot, lambda: shows(pilot, "Take back", "[ Leave it ]"))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert launched == []
+        await pilot.press("u")
+        await until(pilot, lambda: shows(pilot, "[ Take it back ]"))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: launched == [True])
+
+
+async def test_a_run_whose_process_is_killed_while_it_is_watched(tmp_path: Path, two_steps: RunDir) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    live = Live(two_steps, child.pid)
+    live.step("first", "at work")
+    app = app_on(tmp_path, lambda: RunScreen(two_steps))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▶ first", "at work"))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        await until(pilot, lambda: shows(pilot, "interrupted", "ended before it was done", "disinto resume"))
+        await until(pilot, lambda: shows(pilot, "finish it"))
+
+
+async def test_one_steps_log_alone_and_all_again(tmp_path: Path) -> None:
+    steps = touch("first", say=["from the first"]), touch("second", say=["from the second"])
+    run = finished_in_thread(tmp_path, plan(tmp_path, *steps))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "from the first", "from the second"))
+        await pilot.press("shift+tab", "down", "enter")
+        await until(pilot, lambda: shows(pilot, "second alone") and not shows(pilot, "from the first"))
+        await pilot.press("enter")
+        await until(pilot, lambda: shows(pilot, "from the first", "from the second"))
+
+
+async def test_stopping_asks_and_leaves_a_word_for_the_run(tmp_path: Path, two_steps: RunDir) -> None:
+    live = Live(two_steps)
+    live.step("first", "at work")
+    app = app_on(tmp_path, lambda: RunScreen(two_steps))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▶ first"))
+        await pilot.press("x")
+        await until(pilot, lambda: shows(pilot, "Stop after this step?"))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert not two_steps.cancel_asked()
+        await pilot.press("x")
+        await until(pilot, lambda: shows(pilot, "Stop after this step?"))
+        await pilot.press("right", "enter")
+        await until(pilot, two_steps.cancel_asked)
+
+
+async def test_it_fits_80x24_and_follows_a_resize(tmp_path: Path) -> None:
+    say = ["x" * 200]
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=say)))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✓ first", "›", "esc back"))
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: pilot.app.query_one(LogView).size.width > 150)
+        await until(pilot, lambda: shows(pilot, "✓ first"))
+
+
+async def test_an_operators_own_key_and_the_help_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "keys.toml").write_text('"log.wrap" = "W"\n"log.warp" = "Z"\n')
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=["y" * 200])))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✓ first"))
+        await until(pilot, lambda: shows(pilot, "no action log.warp"))
+        await pilot.press("w")
+        await pilot.press("W")
+        await until(pilot, lambda: pilot.app.query_one(LogView).wrap)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: shows(pilot, "Breaks long lines", "log.wrap"))
+
+
+async def test_nothing_is_painted_while_nothing_happens(tmp_path: Path) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first")))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "done after"))
+        await pilot.pause(0.2)
+        painted = []
+        screen = app.screen
+        update = screen._compositor.update_widgets
+        screen._compositor.update_widgets = lambda widgets: painted.append(widgets) or update(widgets)  # type: ignore[method-assign,func-returns-value]
+        await pilot.pause(1.3)
+        assert painted == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "contrast"])
+async def test_every_theme_has_what_the_screens_ask_for(tmp_path: Path, theme: str) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.theme = theme
+        await until(pilot, lambda: shows(pilot, "✗ second"))
