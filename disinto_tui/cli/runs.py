@@ -7,8 +7,8 @@ import time
 import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
-from disinto_tui.core.words import age_text
 from disinto_tui.core.errors import BadInput, ExitCode
+from disinto_tui.core.words import age_text
 
 
 @click.command()

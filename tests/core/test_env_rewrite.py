@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -275,7 +274,6 @@ def test_compose_and_python_dotenv_read_it_alike(value: str, data: bytes) -> Non
     assert not [f for f in lint(env.data) if f.problem not in ("odd-blank", "lone-cr")]
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_bash_reads_it_alike(tmp_path: Path) -> None:
     """Scripts of a factory source the file with `set -a`."""
     printable = "".join(map(chr, range(0x20, 0x7F)))

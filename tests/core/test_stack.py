@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput
@@ -29,7 +27,7 @@ from disinto_tui.core.stack import (
     stack_mode,
 )
 from disinto_tui.core.stack_env import env_skeleton, missing_variables, render_variables, variables
-from disinto_tui.core.stack_forms import environment, mounts
+from disinto_tui.core.stack_forms import mounts
 from disinto_tui.core.stack_services import CLAUDE_SHARED
 
 QWEN = LocalAgent("qwen", "http://10.0.0.5:8081", "qwen3", forge_user="qwen-bot", roles=("dev", "review"))
@@ -451,57 +449,3 @@ def test_an_existing_env_file_only_gains_what_it_lacks() -> None:
         "# Password of qwen-bot of app. Secret. Read by: agents-qwen.\n"
         "FORGE_PASS_QWEN_BOT=\n"
     )
-
-
-# Any factory
-
-NAMES = st.from_regex(r"[a-z]([a-z0-9]|-[a-z0-9]){0,5}", fullmatch=True)
-AGENTS = st.builds(
-    lambda name, model, roles: LocalAgent(
-        name, "http://10.0.0.5", model, roles=roles, forge_user=f"{name}-bot"
-    ),
-    NAMES,
-    st.text("ab$ {}:#'\"", min_size=1, max_size=6),
-    st.lists(st.sampled_from(["dev", "review"]), min_size=1, max_size=2, unique=True).map(tuple),
-)
-FACTORIES = st.builds(
-    Factory,
-    forge=st.sampled_from(["bundled", "external"]),
-    project=st.sampled_from(["disinto", "acme_2"]),
-    bind=st.sampled_from(["", "127.0.0.1", "::1"]),
-    ports=st.builds(Ports, forge=st.sampled_from([0, 3000]), http=st.sampled_from([0, 80])),
-    images=st.builds(Images, edge=st.sampled_from(["", "a/e:1"]), reproduce=st.sampled_from(["", "a/r:1"])),
-)
-INPUTS = st.builds(
-    lambda agents, factory, mode, home, found: StackInputs(
-        (replace(APP, agents=tuple(agents), factory=factory),),
-        image_mode=mode,
-        host=HostFacts(home, *[found] * 4),
-    ),
-    st.lists(AGENTS, max_size=3, unique_by=lambda agent: agent.service),
-    FACTORIES,
-    st.booleans(),
-    st.sampled_from(["", "/root", "/home/o o$"]),
-    st.booleans(),
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(INPUTS)
-def test_any_factory(inputs: StackInputs) -> None:
-    stack = build_stack(inputs)
-    services = stack["services"]
-    for name, service in services.items():
-        assert ("image" in service) != ("build" in service), name
-        for value in environment(service.get("environment")).values():
-            assert isinstance(value, str)
-        used = {m.source for m in mounts(service.get("volumes")).values() if m.kind == "volume"}
-        assert used <= set(stack["volumes"]), name
-        for needed in service.get("depends_on", {}):
-            assert needed in services
-    for name in agents_services(stack):
-        assert set(AGENT_VOLUMES) <= set(mounts(services[name]["volumes"])), name
-    text = dump_compose(stack, tool_version="1.0")
-    assert yaml.safe_load(text) == stack
-    assert inspect_header(text) == GeneratedBy("1.0", True)
-    EnvFile.parse(env_skeleton(inputs, {"AGENTS_IMAGE": "a/b:v1.0.0"}).encode())

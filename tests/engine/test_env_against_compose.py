@@ -97,7 +97,8 @@ def test_the_table_is_what_compose_reads(
 ) -> None:
     reading = readings[name]
     if lenient and name in LENIENT:
-        pytest.skip("this Compose is newer than 2.26 and reads on here")
+        assert reading != ERR, "this Compose is newer than 2.26 and reads on here"
+        return
     assert reading == we_read(data)
     assert (reading if isinstance(reading, str) else reading.get("K")) == expected
 

@@ -220,7 +220,7 @@ async def test_an_operators_own_key_and_the_help_that_names_it(tmp_path: Path) -
     (tmp_path / "settings" / "keys.toml").write_text('"log.wrap" = "W"\n"log.warp" = "Z"\n')
     run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=["y" * 200])))
     app = app_on(tmp_path, lambda: RunScreen(run))
-    async with app.run_test(size=(100, 40)) as pilot:
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
         await until(pilot, lambda: shows(pilot, "✓ first"))
         await until(pilot, lambda: shows(pilot, "no action log.warp"))
         await pilot.press("w")
