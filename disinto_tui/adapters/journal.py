@@ -39,6 +39,8 @@ from disinto_tui.core.events import (
 )
 from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
 
+_FORGOTTEN_SECONDS = 60
+
 RunStatus = Literal["planned", "running", "interrupted", "done", "failed", "cancelled", "undone"]
 """planned: never started. interrupted: its process died under way; finish it or undo it."""
 
@@ -129,6 +131,7 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
     Raises Failed `disk.*`, leaving no trace of the run.
     """
     instance.ensure_private()
+    _drop_forgotten(instance)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     run = RunDir(instance.runs / f"{stamp}-{plan.kind}-{secrets.token_hex(2)}")
     try:
@@ -139,6 +142,13 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
         run.discard()  # it may hold secrets, and nobody would look for it
         raise
     return run
+
+
+def _drop_forgotten(instance: Instance) -> None:
+    """Remove runs that were planned and never begun (their command was killed): they may hold secrets."""
+    for run in list_runs(instance):
+        if not run.events_path.exists() and time.time() - run.path.stat().st_mtime > _FORGOTTEN_SECONDS:
+            run.discard()
 
 
 def list_runs(instance: Instance) -> list[RunDir]:
@@ -209,10 +219,30 @@ def unfinished_run(instance: Instance) -> RunDir | None:
     return None
 
 
+def may_take_back(instance: Instance, run: RunDir) -> bool:
+    """Whether a run may be undone now: one that stopped half-way, or a switch that nothing followed.
+
+    A finished init is not: it would take a running factory and its tokens away. `disinto down` stops it.
+    """
+    half_way = unfinished_run(instance)
+    if half_way is not None:
+        return half_way.id == run.id
+    newest = next(iter(list_runs(instance)), None)
+    return (
+        newest is not None
+        and newest.id == run.id
+        and run_status(run) == "done"
+        and run.plan().kind in ("switch", "rollback")
+    )
+
+
 def _stuck(events: Sequence[JournalEvent]) -> bool:
-    """Whether the last attempt failed and its way back failed too: the state is nobody's wish."""
+    """Whether a way back failed, asked for or not: the state is nobody's wish."""
     last = next((event for event in reversed(events) if isinstance(event, RunEnded)), None)
-    return last is not None and (last.error or {}).get("code") == "run.stuck"
+    begun = next((event for event in reversed(events) if isinstance(event, RunStarted)), None)
+    if last is None or begun is None or last.state != "failed":
+        return False
+    return begun.undo or (last.error or {}).get("code") == "run.stuck"
 
 
 class JournalWriter:

@@ -15,6 +15,7 @@ from disinto_tui.cli.stack import do_plan
 from disinto_tui.core.errors import BadInput, ExitCode, Unavailable
 
 if TYPE_CHECKING:
+    from disinto_tui.adapters.journal import RunDir
     from disinto_tui.core.redact import Secret
     from disinto_tui.runs.bootstrap import InitRequest, Prepared
 
@@ -93,12 +94,42 @@ async def _init(session: Session, request: InitRequest) -> ExitCode:
     if half_way is not None and half_way.plan().kind == "init" and not session.dry_run:
         status = run_status(half_way)
         session.output.say(f"An earlier init ({half_way.id}) was left {status}; its plan and files are kept.")
+        if not _same_input(half_way, request):
+            session.output.say("Config or token differ from what it was given, so it is taken back first.")
+            if not session.confirm("Take it back and begin anew?", default=True):
+                return ExitCode.INTERRUPTED
+            code = await carry_out(session, half_way, undo=True)
+            return code if code != ExitCode.DONE else await _begin(session, request)
         if session.confirm("Finish it? (`disinto resume --undo` takes it back)", default=True):
             secrets = {} if request.token is None else {"FORGE_TOKEN": request.token.reveal()}
             if request.registry_login is not None:
                 secrets["REGISTRY_PASSWORD"] = request.registry_login[1].reveal()
             return await carry_out(session, half_way, secrets=secrets)
         return ExitCode.INTERRUPTED
+    return await _begin(session, request)
+
+
+def _same_input(run: RunDir, request: InitRequest) -> bool:
+    """Whether a half-way run was planned from this very config and token."""
+    from disinto_tui.adapters.instance import read_bytes
+    from disinto_tui.core.envfile import EnvFile
+    from disinto_tui.runs.ops_files import digest
+
+    files = [item for step in run.plan().steps if step.op == "files" for item in step.params["files"]]
+    planned = {item["path"]: item["after"] for item in files}
+    configs = [after for path, after in planned.items() if path.startswith("projects/")]
+    if configs and digest(request.config) not in configs:
+        return False
+    if request.token is None or ".env" not in planned:
+        return True
+    for place in (run.staged / ".env", request.instance.env_file):
+        data = read_bytes(place)
+        if data is not None and digest(data) == planned[".env"]:
+            return EnvFile.parse(data).get("FORGE_TOKEN") == request.token.reveal()
+    return False
+
+
+async def _begin(session: Session, request: InitRequest) -> ExitCode:
     prepared = await _prepare(session, request)
     return await do_plan(
         session,

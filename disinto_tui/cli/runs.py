@@ -7,7 +7,7 @@ import time
 import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
-from disinto_tui.core.errors import BadInput, ExitCode
+from disinto_tui.core.errors import BadInput, ExitCode, Refused
 from disinto_tui.core.words import age_text
 
 
@@ -68,7 +68,13 @@ def attach(session: Session, run: str | None) -> int:
 def resume(session: Session, run: str | None, undo: bool) -> int:
     """Finish a run that stopped half-way (the newest without a name), or with --undo take it back."""
     from disinto_tui.adapters.instance import Instance
-    from disinto_tui.adapters.journal import find_run, run_status, step_states, unfinished_run
+    from disinto_tui.adapters.journal import (
+        find_run,
+        may_take_back,
+        run_status,
+        step_states,
+        unfinished_run,
+    )
 
     instance = Instance.at(session.directory)
     found = find_run(instance, run) if run else unfinished_run(instance)
@@ -85,6 +91,15 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
             "It needs no help.",
             "Watch it with `disinto attach`.",
             code="run.running",
+        )
+    half_way = unfinished_run(instance)
+    fits = may_take_back(instance, found) if undo else half_way is not None and half_way.id == found.id
+    if not fits:
+        raise Refused(
+            f"{found.id} cannot be {'taken back' if undo else 'finished'} any more.",
+            "It did not stop half-way, and other things may rest on what it did.",
+            "`disinto rollback` goes back to an earlier version, `disinto down` stops the factory.",
+            code="run.over",
         )
     plan, states = found.plan(), step_states(found.events())
     if not session.output.as_json:

@@ -19,7 +19,7 @@ from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
 from disinto_tui.adapters.secrets import is_secret_name
 from disinto_tui.core.envfile import EnvFile
-from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
+from disinto_tui.core.errors import BadInput, DisintoError, Refused, Unavailable
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import Plan, ServiceChange
@@ -31,7 +31,8 @@ from disinto_tui.runs.health import service_of
 from disinto_tui.runs.init_files import change_of, compose_changes, new_files, validated
 from disinto_tui.runs.init_model import InitRequest, NewFile, Prepared, World
 from disinto_tui.runs.init_steps import facts_of, notes_of, pulls_of, steps_of
-from disinto_tui.runs.lifecycle import refuse_unfinished
+from disinto_tui.runs.lifecycle import active_services, refuse_unfinished
+from disinto_tui.runs.project import find_project
 from disinto_tui.runs.versions import Resolved, resolve
 
 __all__ = ["InitRequest", "Prepared", "plan_init", "read_config"]
@@ -62,6 +63,8 @@ async def plan_init(request: InitRequest) -> Prepared:
     projects, new = read_config(request)
     env = _read_env(request.instance)
     world = await _observe(request, new, env)
+    _refuse_switch(env, world)
+    await _refuse_rename(request, new, world.endpoint)
     inputs = _stack_inputs(request, projects)
     stack = build_stack(inputs)
     files = new_files(request, new, inputs, stack, env, world)
@@ -101,6 +104,36 @@ async def _observe(request: InitRequest, project: Project, env: EnvFile | None) 
     facts, _, user, resolved = answers
     containers = await engine.containers(project.factory.project)
     return World(endpoint, facts, user, resolved, tuple(containers))  # type: ignore[arg-type]  # none is an error
+
+
+def _refuse_switch(env: EnvFile | None, world: World) -> None:
+    """`init` does not change the version of a factory that runs: only a switch watches, and goes back."""
+    pinned = env.get("AGENTS_IMAGE") if env is not None else None
+    if not pinned or not world.containers or world.resolved is None or world.resolved.pin == pinned:
+        return
+    if parse_image(pinned).with_tag("x") == world.resolved.reference.with_tag("x"):
+        version = world.resolved.reference.tag or world.resolved.pin
+    else:
+        version = world.resolved.pin
+    raise Refused(
+        f"This factory runs and is pinned to {pinned}.",
+        "`init` would change the version without watching it and without going back when it fails.",
+        f"`disinto use {version}` does that; for an init keep the pin (no --version, no AGENTS_IMAGE in the shell).",
+        code="init.switch",
+    )
+
+
+async def _refuse_rename(request: InitRequest, new: Project, endpoint: str) -> None:
+    """Another project name would start a second factory on the same `.env` and `state/`, with empty volumes."""
+    found = await find_project(Engine(endpoint), request.instance)
+    if found.containers and found.name != new.factory.project:
+        raise Refused(
+            f"The factory in this directory runs as {found.name}, and the config calls it {new.factory.project}.",
+            "Under another name it would start with empty volumes, beside the one that runs.",
+            f'Keep `project = "{found.name}"` in `[factory]`; or take the old one down first '
+            f"(`docker compose -p {found.name} down`), knowing that its volumes keep the old name.",
+            code="project.renamed",
+        )
 
 
 def _raise_first(failures: list[BaseException]) -> None:
@@ -174,22 +207,29 @@ async def _plan(
 ) -> Prepared:
     engine = Engine(world.endpoint)
     definitions: Mapping[str, Any] = stack.get("services") or {}
-    active = {name: item for name, item in definitions.items() if not item.get("profiles")}
+    env_file = EnvFile.parse(next(item.data for item in files if item.path == ".env"))
+    active = active_services(definitions, {k: v for k, v in env_file.values({}).items() if v is not None})
     changes = [change_of(request.instance, item) for item in files]
     pulls = await pulls_of(engine, active, world)
     preflight.check_disk(pulls, world.engine, world.endpoint)
     present = {service_of(item) for item in world.containers}
-    settled = all(item.action == "keep" for item in changes) and set(active) <= present
-    steps = steps_of(request, new, world, files, changes, active, pulls, settled)
+    gone = sorted(present - set(definitions) - {""})
+    settled = all(item.action == "keep" for item in changes) and set(active) <= present and not gone
+    steps = steps_of(request, new, world, files, changes, active, pulls, settled, gone)
     services = tuple(
         ServiceChange(
             name,
-            "untouched" if settled else "start" if name in present else "create",
-            "" if name in present else "no container yet",
+            "untouched" if name in present else "create",
+            "recreated if its definition changed"
+            if name in present and not settled
+            else ""
+            if name in present
+            else "no container yet",
             str(item.get("image", "")),
         )
         for name, item in active.items()
     )
+    services += tuple(ServiceChange(name, "remove", "no longer in the config; volumes stay") for name in gone)
     facts = facts_of(request, new, world, stack)
     plan = Plan(
         "init",
@@ -208,7 +248,6 @@ async def _plan(
         secrets=("REGISTRY_PASSWORD",) if request.registry_login else (),
         facts=facts,
     )
-    env_file = EnvFile.parse(next(item.data for item in files if item.path == ".env"))
     handed = {name: value for name, value in env_file.values({}).items() if value and is_secret_name(name)}
     if request.registry_login is not None:
         handed["REGISTRY_PASSWORD"] = request.registry_login[1].reveal()

@@ -16,7 +16,6 @@ from disinto_tui.adapters import compose as compose_adapter
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.process import run
 from disinto_tui.adapters.resources import template
-from disinto_tui.adapters.secrets import is_secret_name
 from disinto_tui.core.companions import TEMPLATES, companions
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import Refused
@@ -47,7 +46,7 @@ def new_files(
     """The files to be, in the order in which they are put in place: the compose file last."""
     env_file = _env(request, inputs, stack, env, world)
     files = [
-        NewFile(f"projects/{new.name}.toml", request.config, 0o600, note="the config file"),
+        NewFile(f"projects/{new.name}.toml", request.config, note="the config file"),
         NewFile(".env", env_file.data, 0o600, secret=True, note="the pin, addresses and tokens"),
     ]
     texts = {name: template(name) for name in TEMPLATES}
@@ -155,7 +154,11 @@ async def validated(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+_SHOWN = ("AGENTS_IMAGE",)
+
+
 def change_of(instance: Instance, item: NewFile) -> FileChange:
+    """How a file to be differs from what is there."""
     old = read_bytes(instance.path / item.path)
     if old == item.data:
         return FileChange(item.path, "keep", secret=item.secret)
@@ -165,20 +168,26 @@ def change_of(instance: Instance, item: NewFile) -> FileChange:
 
 
 def _diff(item: NewFile, old: bytes) -> str:
-    """A short unified diff; of a secret file only the lines of variables that are no secrets."""
+    """A short unified diff; of a secret file only which variables change."""
+    if item.secret:
+        return _env_diff(old, item.data)
     before, after = (data.decode(errors="replace").splitlines() for data in (old, item.data))
     lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
     shown = [line for line in lines if not line.startswith("@@")]
-    if item.secret:
-        shown = [
-            line if not _holds_secret(line) else f"{line[:1]}{_name_of(line)}=[redacted]" for line in shown
-        ]
     return "\n".join(shown)
 
 
-def _name_of(line: str) -> str:
-    return line[1:].partition("=")[0].strip()
+def _env_diff(old: bytes, new: bytes) -> str:
+    """What changes in `.env`, variable by variable: names, and the value of the pin alone.
 
-
-def _holds_secret(line: str) -> bool:
-    return is_secret_name(_name_of(line))
+    Not line by line: a value may go over several lines, and an address may hold a password.
+    """
+    before, after = (EnvFile.parse(data).values({}) for data in (old, new))
+    lines: list[str] = []
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) == after.get(name):
+            continue
+        for sign, values in (("-", before), ("+", after)):
+            if name in values:
+                lines.append(f"{sign}{name}={values[name] if name in _SHOWN else '…'}")
+    return "\n".join(lines)

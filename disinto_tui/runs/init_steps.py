@@ -28,6 +28,7 @@ FORGE_LATER = (
 
 
 async def pulls_of(engine: Engine, active: Mapping[str, Any], world: World) -> list[ImagePull]:
+    """The images the active services need, and whether each is here already."""
     wanted: dict[str, tuple[str, int]] = {}
     for name, item in active.items():
         image = str(item.get("image", ""))
@@ -54,9 +55,14 @@ def steps_of(
     active: Mapping[str, Any],
     pulls: list[ImagePull],
     settled: bool,
+    gone: list[str],
 ) -> list[Step]:
+    """The steps, in order. `gone`: services that have containers and are no longer in the config."""
     instance = request.instance
     steps: list[Step] = []
+    if world.containers and request.start and not settled:
+        # First, so that its undo comes last: what runs now is started from the files as they were.
+        steps.append(Step("before", "Note what runs", "restore-running", {}, writes=False))
     directories = _directories(instance, new)
     if directories:
         steps.append(Step("directories", "Make directories", "directories", {"directories": directories}))
@@ -92,6 +98,11 @@ def steps_of(
     if any(not item.here for item in pulls):
         images = [{"reference": item.reference, "digest": item.digest} for item in pulls]
         steps.append(Step("pull", "Pull images", "pull", {"images": images}, "not on this host yet"))
+    if gone:
+        what = {"services": gone}
+        steps.append(
+            Step("gone", "Remove services that are gone", "remove-services", what, "not in the config")
+        )
     if not settled:
         fresh = not world.containers
         up = {"fresh": fresh, "build": request.build_context is not None}
@@ -118,6 +129,7 @@ def _directories(instance: Instance, new: Project) -> list[dict[str, str]]:
 
 
 def notes_of(request: InitRequest, new: Project, world: World) -> list[str]:
+    """Facts worth reading before saying yes."""
     notes: list[str] = []
     if world.user is not None:
         rights = "an admin" if world.user.is_admin else "not an admin"

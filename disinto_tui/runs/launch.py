@@ -34,6 +34,8 @@ def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None
             pass  # a busy instance is said here, in the operator's terminal, not in a process nobody watches
         with writing(run.path / "stderr"):
             (run.path / "stderr").touch(0o600)
+            (run.path / _LAST_WORDS).unlink(missing_ok=True)
+            run.clear_cancel()
     except DisintoError:
         run.discard()
         raise
@@ -51,10 +53,11 @@ def instance_of(run: RunDir) -> Instance:
 def died(run: RunDir) -> DisintoError:
     """The error for a run whose process ended without an end in its journal; its last words tell.
 
-    A run that never began (somebody else was quicker to hold the instance) is removed.
+    What its process could still say is what is told. A run that never began (somebody else was quicker to hold
+    the instance) is removed.
     """
     said = read_bytes(run.path / _LAST_WORDS)
-    if said is not None and not run.events():
+    if said is not None:
         run.discard()
         return error_from_json(json.loads(said))
     try:

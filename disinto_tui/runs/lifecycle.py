@@ -98,7 +98,7 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     if build_mode and one_off:
         switched = tuple(name for name in definitions if is_agents_service(name))
         notes.append("the file is in build mode: for this once the agents services run the image instead")
-    active = {name: item for name, item in definitions.items() if not item.get("profiles")}
+    active = active_services(definitions, env)
     containers = {service_of(item): item for item in await engine.containers(project_name(instance))}
     for item in active.values():
         image = str(item.get("image", ""))
@@ -203,6 +203,17 @@ async def plan_down(instance: Instance) -> Plan:
         undo="`disinto up` starts it again",
         notes=tuple(notes),
     )
+
+
+def active_services(definitions: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """The services `up` starts: those without a profile, and those whose profile `.env` turns on
+    (COMPOSE_PROFILES, the way Compose reads it)."""
+    on = {name.strip() for name in env.get("COMPOSE_PROFILES", "").split(",") if name.strip()}
+    return {
+        name: item
+        for name, item in definitions.items()
+        if not item.get("profiles") or "*" in on or on & set(item["profiles"])
+    }
 
 
 def shell_override() -> str | None:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
-from disinto_tui.runs.ops_stack import CheckCompose, Down, PullImages, RegistryLogin, Up, WaitHealthy
+from disinto_tui.runs.ops_stack import (
+    CheckCompose,
+    Down,
+    PullImages,
+    RegistryLogin,
+    RemoveServices,
+    RestoreRunning,
+    Up,
+    WaitHealthy,
+)
 from disinto_tui.runs.ops_switch import KeepImage, NameImage, RecordGood, Recreate, SameTag, WatchSwitch
 from disinto_tui.runs.runner import Operation
 
@@ -17,6 +26,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "registry-login": RegistryLogin(),
     "pull": PullImages(),
     "up": Up(),
+    "restore-running": RestoreRunning(),
+    "remove-services": RemoveServices(),
     "healthy": WaitHealthy(),
     "down": Down(),
     "wait-idle": WaitIdle(),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file, unfinished
+from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file, unfinished, write_private
 from disinto_tui.core.errors import Failed, Refused
 from disinto_tui.runs.runner import Context
 
@@ -114,30 +114,40 @@ class PutFiles:
         return {}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Put back what stood there, or remove what was new. Refuses files edited since."""
-        restored = 0
-        for item in reversed(list(params["files"])):
+        """Put back what stood there, or remove what was new. Every file is looked at before one is touched.
+
+        Raises Refused when one was edited since, Failed when a backup is gone; nothing is changed then.
+        """
+        todo = [item for item in reversed(list(params["files"])) if self._to_undo(ctx, item)]
+        for item in todo:
             path = ctx.instance.path / item["path"]
-            unfinished(path).unlink(missing_ok=True)  # a kill in the middle of writing it
-            now = digest(read_bytes(path))
-            if now == item["before"] and file_mode(path) == item["mode_before"]:
-                continue
-            if now not in (item["before"], item["after"]):
-                raise _changed(item["path"])
-            old = read_bytes(path if now == item["before"] else ctx.run.backup / item["path"])
-            if item["before"] and old is None:
-                raise Failed(
-                    f"The backup of {item['path']} is gone.",
-                    "It should be in the run's directory.",
-                    "Restore the file from your own backup.",
-                    code="files.backup",
-                )
-            if old is None:
-                path.unlink(missing_ok=True)
-            else:
+            now = read_bytes(path)
+            old = now if digest(now) == item["before"] else read_bytes(ctx.run.backup / item["path"])
+            if item["before"] and old is not None:
                 replace_file(path, old, mode=int(item["mode_before"], 8))
-            restored += 1
-        return f"{restored} file{'s' if restored != 1 else ''} as before." if restored else None
+                continue
+            if now is not None:
+                # What is removed stays readable in the run's directory: it may hold the only copy of a token.
+                write_private(ctx.run.path / "removed" / item["path"], now)
+            path.unlink(missing_ok=True)
+        return f"{len(todo)} file{'s' if len(todo) != 1 else ''} as before." if todo else None
+
+    def _to_undo(self, ctx: Context, item: Mapping[str, Any]) -> bool:
+        path = ctx.instance.path / item["path"]
+        unfinished(path).unlink(missing_ok=True)  # a kill in the middle of writing it
+        now = digest(read_bytes(path))
+        if now not in (item["before"], item["after"]):
+            raise _changed(item["path"])
+        if now == item["before"]:
+            return file_mode(path) != str(item["mode_before"])
+        if item["before"] and read_bytes(ctx.run.backup / item["path"]) is None:
+            raise Failed(
+                f"The backup of {item['path']} is gone.",
+                "It should be in the run's directory.",
+                "Restore the file from your own backup.",
+                code="files.backup",
+            )
+        return True
 
 
 def _changed(path: str) -> Refused:

@@ -262,6 +262,54 @@ async def remove_leftovers(ctx: Context) -> None:
             ctx.say(f"removed {name.lstrip('/')}, left over from an interrupted recreate")
 
 
+class RestoreRunning:
+    """Does nothing; its undo starts what runs from the files as they are by then, which are the old ones."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Nothing to look at."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Nothing to do."""
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """`up` from the files that were put back. Raises Failed."""
+        target = target_of(ctx, params)
+        data = await config(target)
+        building = any("build" in item for item in (data.get("services") or {}).values())
+        command = build_up_command(target) if building else up_command(target)
+        now = "Mend what it names, then `disinto up`."
+        await asyncio.shield(streamed(ctx, command, "What ran before did not start.", now))
+        return "What ran before runs again."
+
+
+class RemoveServices:
+    """`services`: stop and remove the containers of services that are gone from the config; volumes stay."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """They have no container."""
+        return None if await self._containers(ctx, params) else "They have no container."
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By id, each on its own: never `--remove-orphans`."""
+        engine = Engine(ctx.plan.endpoint)
+        for inspect in await self._containers(ctx, params):
+            identity = str(inspect["Id"])
+            await engine.call(lambda client, one=identity: client.stop(one))  # type: ignore[misc]
+            await engine.remove_container(identity)
+            ctx.say(f"removed {str(inspect.get('Name', '')).lstrip('/')}")
+        return {}
+
+    async def _containers(self, ctx: Context, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found = await Engine(ctx.plan.endpoint).containers(ctx.plan.project)
+        return [item for item in found if service_of(item) in params["services"]]
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """The old files bring them back."""
+        return None
+
+
 class WaitHealthy:
     """`services`, `timeout` (s): wait until each is healthy, judged by ourselves."""
 

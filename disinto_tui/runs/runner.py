@@ -119,6 +119,7 @@ async def execute(
 ) -> ExitCode:
     """Execute (or finish, or with `undo` take back) a run, under the instance's lock.
 
+    A request to stop made before counts: whoever begins a run anew clears an old one (`launch`).
     Returns the exit code its `RunEnded` carries; errors of steps are journaled, not raised. Raises
     Refused when another process holds the instance.
     """
@@ -129,7 +130,6 @@ async def execute(
         writer = JournalWriter(run)
         hidden = [*secrets.values(), *secrets_of_files((instance.env_file, run.staged / ".env"))]
         ctx = Context(instance, plan, run, writer, Redactor(hidden), secrets, listener)
-        run.clear_cancel()
         pid = os.getpid()
         ctx.event(
             RunStarted(

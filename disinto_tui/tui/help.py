@@ -24,6 +24,7 @@ def help_content(screen: Screen[Any], width: int = 76) -> Content:
         text = getattr(node, "HELP", "") if node is not None else ""
         if text:
             parts += [text, "\n\n"]
+    order = {action_id: place for place, action_id in enumerate(ACTIONS)}  # a remapped key keeps its place
     groups: dict[str, dict[str, list[str]]] = {}
     for key, active in screen.active_bindings.items():
         action = ACTIONS.get(active.binding.id or "")
@@ -31,7 +32,7 @@ def help_content(screen: Screen[Any], width: int = 76) -> Content:
             groups.setdefault(action.scope, {}).setdefault(action.id, []).append(key_name(key))
     for scope, found in groups.items():
         parts += [(SCOPES.get(scope, scope), "bold $accent"), "\n"]
-        for action_id, keys in found.items():
+        for action_id, keys in sorted(found.items(), key=lambda item: order[item[0]]):
             action = ACTIONS[action_id]
             shown = clip(" ".join(keys), 13)
             parts += [(f"  {shown:<13} ", "bold"), *_wrapped(action.help, width - 16, 16)]

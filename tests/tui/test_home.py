@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,27 +16,36 @@ from textual.strip import Strip
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run
 from disinto_tui.adapters.process import boot_id, process_start
+from disinto_tui.core.errors import Failed
 from disinto_tui.core.events import RunStarted
-from disinto_tui.core.plan import Plan, Step
+from disinto_tui.core.plan import Plan, ServiceChange, Step
 from disinto_tui.core.view import Attention, InstanceView, RunSummary, ServiceView
 from disinto_tui.tui.app import DisintoApp
+from disinto_tui.tui.screens.dialogs import Notice
 from disinto_tui.tui.screens.home import HomeScreen
 from disinto_tui.tui.screens.init import InitScreen
 from disinto_tui.tui.screens.logs import LogsScreen
+from disinto_tui.tui.screens.review import ReviewScreen
 from disinto_tui.tui.screens.run import RunScreen
-from disinto_tui.tui.widgets.home_glance import Glance
 from disinto_tui.tui.widgets.home_list import HomeList
 from disinto_tui.tui.widgets.home_text import age, health, size
 from disinto_tui.tui.widgets.service_table import ServiceTable
-from tests.engine.conftest import SampleImages, project, sample_images  # noqa: F401
-from tests.support.engine import Engine
-from tests.support.factory import Factory, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
 from tests.tui.home_support import NOW, Views, acme, calm, no_remote, screen_text, service, until
 
 ENGINE_DOWN = (
     "The Docker Engine at unix:///var/run/docker.sock does not answer. The socket is not there. "
     "Start it with `systemctl start docker`, then try again."
+)
+
+
+START = Plan(
+    "up",
+    "Start acme",
+    "/srv/acme",
+    "acme",
+    "unix:///var/run/docker.sock",
+    (Step("up", "Start the stack", "up"),),
+    services=(ServiceChange("edge", "start", "it is exited", ""),),
 )
 
 
@@ -257,6 +265,105 @@ async def test_the_same_view_again_paints_nothing() -> None:
         await until(pilot, lambda: painted)
 
 
+@pytest.mark.parametrize(
+    ("state", "more", "words"),
+    [
+        ("healthy", {}, "● healthy"),
+        ("running", {}, "● running"),
+        ("starting", {}, "◌ starting"),
+        ("unhealthy", {}, "▲ unhealthy"),
+        ("restarting", {"restarts": 4, "since": None}, "▲ restarting (4)"),
+        ("exited", {"exit_code": 137, "since": None}, "■ exited (137)"),
+        ("created", {"since": None}, "○ not started"),
+        ("paused", {}, "‖ paused"),
+        ("dead", {"since": None}, "✗ dead"),
+        ("absent", {"since": None}, "○ not created"),
+    ],
+)
+async def test_every_state_is_a_word(tmp_path: Path, state: str, more: dict[str, Any], words: str) -> None:
+    app = home_app(tmp_path, Views(replace(calm(tmp_path), services=(service("agents", state, **more),))))
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = app.screen.query_one(ServiceTable)
+        await until(pilot, lambda: table.items == 1)
+        row = table.texts()[1]
+        assert row.startswith(f" agents    {words} ")
+        assert row.split()[-3:] == [*(["-"] if "since" in more else ["d"]), "-", "-"]
+
+
+@pytest.mark.parametrize(("dimensions", "shown"), [((80, 24), False), ((160, 50), True)])
+async def test_a_wide_terminal_shows_the_images_too(
+    tmp_path: Path, dimensions: tuple[int, int], shown: bool
+) -> None:
+    app = home_app(tmp_path, Views(acme(tmp_path)))
+    async with app.run_test(size=dimensions) as pilot:
+        await until(pilot, lambda: "newest v0.4.1" in screen_text(pilot))
+        text = screen_text(pilot)
+    assert ("registry.example/disinto/edge:1" in text) is shown
+    assert max(len(line) for line in text.splitlines()) <= dimensions[0]
+    for words in ("NEEDS YOU", "RECENT", "▲ restarting (4)", "● reachable", "? help", "q quit"):
+        assert words in text
+
+
+async def test_enter_on_a_service_and_on_a_run_of_the_past(tmp_path: Path) -> None:
+    run = create_run(Instance.at(tmp_path), START)
+    past = RunSummary(run.id, "up", "Start acme", "done", NOW - 300, 8.0)
+    app = home_app(tmp_path, Views(replace(calm(tmp_path), runs=(past,))))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✓ Start acme" in screen_text(pilot))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LogsScreen))
+        assert isinstance(app.screen, LogsScreen) and app.screen.service == "agents-qwen"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await pilot.press("end", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_plan_that_cannot_begin_is_told_and_home_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    def fails(*_: object) -> RunDir:
+        if full:
+            raise Failed("The disk is full.", "0 bytes are free.", "Make room.", code="disk.full")
+        raise PermissionError(13, "Permission denied", "/srv/acme/.disinto")
+
+    async def planned(instance: Instance, **_: object) -> Plan:
+        return START
+
+    monkeypatch.setattr("disinto_tui.adapters.journal.create_run", fails)
+    monkeypatch.setattr("disinto_tui.runs.lifecycle.plan_up", planned)
+    app = home_app(tmp_path, Views(calm(tmp_path)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "U up" in screen_text(pilot))
+        await pilot.press("U")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Notice))
+        assert ("The disk is full." if full else "Permission denied") in screen_text(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+
+async def test_nothing_is_sent_to_the_terminal_while_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(calm(tmp_path))
+    app = home_app(tmp_path, views)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "newest v0.4.1" in screen_text(pilot))
+        home = app.screen
+        assert isinstance(home, HomeScreen)
+        await pilot.pause()
+        sent: list[object] = []
+        monkeypatch.setattr(app, "_display", lambda screen, what: sent.append(what))
+        for second in (1, 2, 3):
+            again = replace(calm(tmp_path), at=NOW + second)
+            views.queue.put_nowait(again)
+            await until(pilot, lambda again=again: home.view is again)
+        assert sent == []
+
+
 def test_ages_and_sizes_are_short() -> None:
     assert [age(seconds) for seconds in (-1, 59, 60, 5399, 5400, 129_599, 129_600, 9e6)] == [
         *["< 1 min", "< 1 min", "1 min", "89 min", "1 h", "35 h", "1 d", "104 d"]
@@ -291,51 +398,3 @@ def test_home_looks_as_pinned(snap_compare: Callable[..., bool], dimensions: tup
         await until(pilot, lambda: "newest v0.4.1" in screen_text(pilot))
 
     assert snap_compare(app, terminal_size=dimensions, run_before=ready)
-
-
-# -- on the real engine --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def factory(
-    engine: Engine,
-    sample_images: SampleImages,  # noqa: F811
-    project: str,  # noqa: F811
-    forge: ForgeDouble,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Factory:
-    """A config, a token and an empty directory; this process talks to the engine of the tests, too."""
-    text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    found = new_factory(tmp_path, engine.endpoint, project, text)
-    monkeypatch.setenv("DOCKER_HOST", engine.endpoint)
-    monkeypatch.delenv("AGENTS_IMAGE", raising=False)
-    return found
-
-
-@pytest.mark.engine
-async def test_home_follows_the_engine(factory: Factory, engine: Engine) -> None:
-    said = await asyncio.to_thread(factory.init)
-    assert said.code == 0, said.err
-    app = DisintoApp(Instance.at(factory.directory), config=factory.cli.home / "config")
-
-    def docker(*argv: str) -> subprocess.CompletedProcess[str]:
-        return engine.docker(*argv)
-
-    async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "● healthy for" in screen_text(pilot), 30)
-        assert " v0.2.0  ● healthy" in screen_text(pilot)
-        await until(pilot, lambda: "newest v0.3.0  ↑ newer than here" in screen_text(pilot), 30)
-        await until(pilot, lambda: "forge  ● reachable" in screen_text(pilot), 30)
-        await asyncio.to_thread(docker, "stop", f"{factory.project}-edge")
-        await until(pilot, lambda: "▲ edge is exited" in screen_text(pilot), 30)
-        # Start it again the operator's way: plan, review, run, and back home.
-        await pilot.press("U")
-        await until(pilot, lambda: type(app.screen).__name__ == "ReviewScreen", 30)
-        await pilot.press("tab", "enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen), 30)
-        await until(pilot, lambda: "done" in screen_text(pilot), 60)
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
-        await until(pilot, lambda: "● healthy for" in app.screen.query_one(Glance).texts()[0], 30)
-        assert "✓ Start " in screen_text(pilot)

@@ -12,23 +12,21 @@ from textual.widgets import Input
 from disinto_tui.adapters.forge import ForgeUser
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir
-from disinto_tui.core.errors import BadInput, Refused, Unavailable
+from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
+from disinto_tui.core.model import Project
 from disinto_tui.core.plan import FileChange, Plan, Step
 from disinto_tui.runs.init_checks import TokenCheck
 from disinto_tui.runs.init_model import Prepared
+from disinto_tui.runs.versions import VersionList
 from disinto_tui.tui.app import DisintoApp
 from disinto_tui.tui.screens.dialogs import Ask, AskPath
 from disinto_tui.tui.screens.home import HomeScreen
 from disinto_tui.tui.screens.init import InitScreen
 from disinto_tui.tui.screens.init_config import ConfigPage
+from disinto_tui.tui.screens.init_source import Login
 from disinto_tui.tui.screens.review import ReviewScreen
 from disinto_tui.tui.screens.run import RunScreen
 from disinto_tui.tui.widgets.config_editor import ConfigEditor, ProblemList
-from tests.engine.conftest import SampleImages, project, sample_images  # noqa: F401
-from tests.support.engine import Engine
-from tests.support.factory import Factory, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
-from tests.support.forge_state import ADMIN_TOKEN
 from tests.tui.home_support import FakeSource, Views, calm, no_remote, screen_text, until, versions
 
 BAD = """\
@@ -300,6 +298,94 @@ async def test_a_config_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         await until(pilot, lambda: "cannot be read." in screen_text(pilot))
 
 
+async def test_back_keeps_what_was_typed(tmp_path: Path) -> None:
+    app = init_app(tmp_path, FakeSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        await pilot.press(*"t0ken", "enter")
+        await until(pilot, on_page(app, 1))
+        await pilot.press(*"# mine", "enter", "ctrl+n")  # at once: it goes on when the check is done
+        await until(pilot, on_page(app, 2))
+        await pilot.press(*"v0.2.9", "escape", "escape")
+        await until(pilot, on_page(app, 0))
+        assert app.screen.query_one("#token", Input).value == "t0ken"
+        await pilot.press("ctrl+n")
+        assert app.screen.query_one(ConfigPage).text.startswith("# mine\n# A project")
+        await pilot.press("ctrl+n")
+        await until(pilot, on_page(app, 2))
+        assert app.screen.query_one("#version", Input).value == "v0.2.9"
+        assert not (tmp_path / "factory").exists()
+
+
+async def test_without_a_token_the_bundled_forge_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORGE_TOKEN", raising=False)
+    source = FakeSource(token=TokenCheck(unknown="none given"), plans=[prepared(tmp_path)])
+    app = init_app(tmp_path, source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        assert "The bundled forge starts without one" in screen_text(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "token  none given" in screen_text(pilot))
+        await pilot.press("ctrl+n", "ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        assert source.requests[0].token is None
+
+
+async def test_an_empty_version_says_what_it_means(tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").write_text(GOOD + '[factory]\nversion = "v0.2.9"\n')
+    app = init_app(tmp_path, FakeSource(), str(tmp_path / "acme.toml"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        await pilot.press("enter", "ctrl+n")
+        await until(pilot, lambda: "empty: v0.2.9, as the config says" in screen_text(pilot))
+
+
+class Unanswered(FakeSource):
+    """Nobody to ask for versions."""
+
+    async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:
+        raise Unavailable("No docker context.", "It is broken.", "Mend it.", code="engine.context")
+
+
+async def test_versions_that_cannot_be_asked_for_are_no_wait_without_end(tmp_path: Path) -> None:
+    app = init_app(tmp_path, Unanswered())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        await pilot.press("enter", "ctrl+n")
+        await until(pilot, lambda: "▲ No docker context." in screen_text(pilot))
+        assert "Asking" not in screen_text(pilot)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            Failed("The disk is full.", "0 bytes are free.", "Make room.", code="disk.full"),
+            "The disk is full.",
+        ),
+        (PermissionError(13, "Permission denied", "/srv/acme"), "/srv/acme cannot be used."),
+    ],
+)
+async def test_a_run_that_cannot_be_written_is_told_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: DisintoError | OSError, words: str
+) -> None:
+    def fails(*_: object) -> RunDir:
+        raise error
+
+    monkeypatch.setattr("disinto_tui.adapters.journal.create_run", fails)
+    launches = Launches()
+    app = init_app(tmp_path, FakeSource(plans=[prepared(tmp_path)]), launcher=launches)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, ready(app))
+        await pilot.press("x", "enter", "ctrl+n", "ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: f"▲ {words}" in screen_text(pilot))
+        assert on_page(app, 3)() and not launches.secrets
+
+
 def test_the_config_page_looks_as_pinned(snap_compare: Callable[..., bool], tmp_path: Path) -> None:
     config = tmp_path / "acme.toml"
     config.write_text(BAD)
@@ -317,46 +403,3 @@ def test_the_config_page_looks_as_pinned(snap_compare: Callable[..., bool], tmp_
         await until(pilot, lambda: "▲ repo" in screen_text(pilot))
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=show)
-
-
-# -- on the real engine --------------------------------------------------------------------------------------
-
-
-@pytest.mark.engine
-async def test_from_a_walk_through_the_pages_to_a_running_factory(
-    engine: Engine,
-    sample_images: SampleImages,  # noqa: F811
-    project: str,  # noqa: F811
-    forge: ForgeDouble,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins, version="")
-    factory: Factory = new_factory(tmp_path, engine.endpoint, project, text)
-    monkeypatch.setenv("DOCKER_HOST", engine.endpoint)
-    monkeypatch.setenv("CLAUDE_SHARED_DIR", str(tmp_path / "claude-shared"))
-    monkeypatch.delenv("AGENTS_IMAGE", raising=False)
-    monkeypatch.delenv("FORGE_TOKEN", raising=False)
-    app = DisintoApp(Instance.at(factory.directory), config=tmp_path / "settings")
-    async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "There is no factory in" in screen_text(pilot), 30)
-        app.open_init(config=str(factory.config))
-        await until(pilot, ready(app), 20)
-        await pilot.press(*ADMIN_TOKEN, "enter")
-        await until(pilot, lambda: ", an admin there" in screen_text(pilot), 20)
-        await pilot.press("ctrl+n")
-        await until(pilot, lambda: "v0.3.0            newest" in screen_text(pilot), 20)
-        app.screen.query_one("#version", Input).value = "v0.2.0"
-        await pilot.press("ctrl+n")
-        await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 30)
-        assert not factory.directory.exists()
-        await pilot.press("tab", "enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen), 20)
-        await until(pilot, (factory.directory / "docker-compose.yml").exists, 30)
-        await until(pilot, lambda: f"The factory {project} is running." in screen_text(pilot), 90)
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, HomeScreen), 10)
-        await until(pilot, lambda: " v0.2.0  ● healthy" in screen_text(pilot), 30)
-    assert ADMIN_TOKEN.encode() in (factory.directory / ".env").read_bytes()
-    for path in (factory.directory / ".disinto").rglob("*"):
-        assert not path.is_file() or ADMIN_TOKEN.encode() not in path.read_bytes(), path

@@ -93,6 +93,13 @@ class HomeScreen(DisintoScreen[None]):
             super().__init__()
             self.of, self.view = of, view
 
+    class Planned(Message):
+        """Up or down was planned, or could not be."""
+
+        def __init__(self, plan: Plan | None, error: DisintoError | None) -> None:
+            super().__init__()
+            self.plan, self.error = plan, error
+
     def __init__(
         self,
         *,
@@ -167,7 +174,8 @@ class HomeScreen(DisintoScreen[None]):
         self.disinto.set_where(self.view.project, self.view.endpoint)
         self.query_one("#top").say(left=self.headline())  # type: ignore[attr-defined]
         self._show()
-        self.refresh_bindings()
+        if before is None or has_factory(before) != has_factory(self.view):
+            self.refresh_bindings()
         if first:
             self._attach_to_live()
 
@@ -330,9 +338,20 @@ class HomeScreen(DisintoScreen[None]):
                 plan_up(instance, one_off=shell_override()) if kind == "up" else plan_down(instance)
             )
         except DisintoError as error:
-            self.disinto.show_error(error)
-            return
-        self._review(plan)
+            self.post_message(self.Planned(None, error))
+        except OSError as error:
+            self.post_message(self.Planned(None, _unreadable(error)))
+        else:
+            self.post_message(self.Planned(plan, None))
+
+    def on_home_screen_planned(self, message: HomeScreen.Planned) -> None:
+        """Show the plan, or why there is none."""
+        if self.disinto.screen is not self:
+            return  # the operator went on to something else
+        if message.error is not None:
+            self.disinto.show_error(message.error)
+        elif message.plan is not None:
+            self._review(message.plan)
 
     def _review(self, plan: Plan) -> None:
         if not plan.changes:
@@ -341,18 +360,29 @@ class HomeScreen(DisintoScreen[None]):
 
         def answer(yes: bool) -> None:
             if yes:
-                from disinto_tui.adapters.journal import create_run
-
-                self.disinto.begin(create_run(self.disinto.instance, plan))
+                # The review is still on top while it answers; what comes next goes over this screen.
+                self.call_later(self._begin, plan)
 
         self.disinto.review(plan, answer, yes="Start it" if plan.kind == "up" else "Stop it")
+
+    def _begin(self, plan: Plan) -> None:
+        from disinto_tui.adapters.journal import create_run
+
+        try:
+            run = create_run(self.disinto.instance, plan)
+        except DisintoError as error:
+            self.disinto.show_error(error)
+        except OSError as error:
+            self.disinto.show_error(_unreadable(error))
+        else:
+            self.disinto.begin(run)
 
 
 def _unreadable(error: OSError) -> DisintoError:
     from disinto_tui.core.errors import Unavailable
 
     return Unavailable(
-        "The factory's directory cannot be read.",
+        "The factory's directory cannot be used.",
         f"{error.filename or 'A file in it'}: {error.strerror}.",
         "Start disinto as the user who owns it.",
         code="instance.unreadable",

@@ -21,7 +21,7 @@ from disinto_tui.tui.screens.base import DisintoScreen
 from disinto_tui.tui.screens.dialogs import Choice
 from disinto_tui.tui.screens.init_config import ConfigPage, check_save
 from disinto_tui.tui.screens.init_pages import PAGES, Page, PageLine, ReviewPage, TokenPage, Verdict
-from disinto_tui.tui.screens.init_source import InitSource, beginning, typed_token
+from disinto_tui.tui.screens.init_source import InitSource, beginning, system_error, typed_token
 from disinto_tui.tui.screens.init_version import VersionPage
 from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_lines import Line, LineList
@@ -233,6 +233,8 @@ class InitScreen(DisintoScreen[None]):
         """Another forge may know the token, or not."""
         if self.page != TOKEN:
             self._ask_forge()
+        if message.go_on and self.page == CONFIG:
+            self._config_done()
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         """To the line of a problem; a version into its field."""
@@ -312,6 +314,8 @@ class InitScreen(DisintoScreen[None]):
             prepared = await self.source.plan(request)
         except DisintoError as error:
             self.post_message(self.Planned(None, error))
+        except OSError as error:
+            self.post_message(self.Planned(None, system_error(error)))
         else:
             self.post_message(self.Planned(prepared, None))
 
@@ -352,15 +356,9 @@ class InitScreen(DisintoScreen[None]):
 
         try:
             run = create_run(self.disinto.instance, prepared.plan, dict(prepared.staged))
-        except OSError as error:
-            self.query_one("#review-verdict", Verdict).say_error(
-                BadInput(
-                    f"{self.disinto.instance.path} cannot be written.",
-                    f"The system says: {error.strerror}.",
-                    "Start disinto as a user who may write there, or name another directory with --dir.",
-                    code="instance.unwritable",
-                )
-            )
+        except (DisintoError, OSError) as error:
+            said = error if isinstance(error, DisintoError) else system_error(error)
+            self.query_one("#review-verdict", Verdict).say_error(said)
             return
         self._begun = self.disinto.begin(run, secrets=dict(prepared.secrets))
 

@@ -45,7 +45,11 @@ class ConfigPage(Page):
     """
 
     class Checked(Message):
-        """The text was checked; `project` is new."""
+        """The text was checked; `project` is new. `go_on`: the operator asked for the next page meanwhile."""
+
+        def __init__(self, go_on: bool) -> None:
+            super().__init__()
+            self.go_on = go_on
 
     class _Result(Message):
         def __init__(self, text: str, check: ConfigCheck) -> None:
@@ -59,6 +63,7 @@ class ConfigPage(Page):
         self._instance, self._source = instance, source
         self._loaded = text
         self._checked: str | None = None
+        self._go_on = False
         self._stamp = self._stamp_now()
         self._timer: Timer | None = None
 
@@ -76,6 +81,7 @@ class ConfigPage(Page):
 
     def begin(self) -> None:
         """The text comes first."""
+        self._go_on = False
         self.query_one(ConfigEditor).focus()
 
     @property
@@ -97,7 +103,7 @@ class ConfigPage(Page):
         """Whether the config can be used; when not, say why and go there."""
         verdict = self.query_one(Verdict)
         if self._checked != self.text:
-            verdict.say("Being checked; a moment.")
+            self._go_on = True  # when the answer is there
             self._validate()
             return False
         if self.project is None:
@@ -130,7 +136,8 @@ class ConfigPage(Page):
         problems = message.check.problems
         self.query_one(ConfigEditor).mark([item for item in problems if item.file == self.called])
         self.query_one(ProblemList).show(problems, self.called, self._sound())
-        self.post_message(self.Checked())
+        self.post_message(self.Checked(self._go_on))
+        self._go_on = False
 
     def _sound(self) -> Line:
         project = self.project

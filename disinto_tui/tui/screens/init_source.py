@@ -56,7 +56,7 @@ class InitSource:
             credentials = StaticCredentials({repository.registry: Credential(*login)}, DockerConfig.load())
         engine = Engine(await find_endpoint())
         return await list_versions(
-            repository, engine=engine, pinned=_pinned(instance), credentials=credentials
+            repository, engine=engine, pinned=pinned_tag(instance), credentials=credentials
         )
 
     async def plan(self, request: InitRequest) -> Prepared:
@@ -66,7 +66,8 @@ class InitSource:
         return await plan_init(request)
 
 
-def _pinned(instance: Instance) -> str:
+def pinned_tag(instance: Instance) -> str:
+    """The version that `.env` pins; "" when it pins none."""
     from disinto_tui.runs.observe import pinned_reference, read_env
 
     try:
@@ -108,7 +109,9 @@ def beginning(instance: Instance, path: str = "") -> Beginning:
     note = ""
     if os.environ.get("FORGE_TOKEN"):
         note = "FORGE_TOKEN is set in this shell: leave both empty to use that one."
-    elif known:
+    elif not known:
+        note = "None yet? The bundled forge starts without one: leave both empty."
+    else:
         note = ".env holds a token already: leave both empty to keep it."
     return Beginning(text, path, note, shell_override() or "", Secret(known) if known else None)
 
@@ -125,6 +128,16 @@ def read_text(path: str) -> str:
             "Check the path and try again.",
             code="config.unreadable",
         ) from None
+
+
+def system_error(error: OSError) -> BadInput:
+    """What the system refused, in three sentences."""
+    return BadInput(
+        f"{error.filename or 'A file of this factory'} cannot be used.",
+        f"The system says: {error.strerror or error}.",
+        "Start disinto as a user who may read and write there, or name another directory with --dir.",
+        code="instance.unusable",
+    )
 
 
 def typed_token(typed: str, file: str) -> Secret | None:

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.tui.screens.init_pages import Page, Verdict, field
-from disinto_tui.tui.screens.init_source import InitSource, Login
+from disinto_tui.tui.screens.init_source import InitSource, Login, pinned_tag
 from disinto_tui.tui.widgets.home_lines import Line, LineList
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ class VersionPage(Page):
         """Ask the registry of a config, once for each repository and login."""
         wanted = (project.factory.agents_image, self.login)
         self._project = project
+        self.query_one("#version", Input).placeholder = self._left_empty(project)
         if wanted == self._asked:
             return
         self._asked = wanted
@@ -157,9 +158,24 @@ class VersionPage(Page):
         self.query_one(VersionChoice).wait_for(f"Asking {host} for the versions …")
         self._list(project, self.login)
 
+    def _left_empty(self, project: Project) -> str:
+        """What an empty field means: as `plan_init` decides it."""
+        pinned = pinned_tag(self._instance)
+        if pinned:
+            return f"empty: {pinned}, which is pinned now"
+        if project.factory.version:
+            return f"empty: {project.factory.version}, as the config says"
+        return "empty: the newest release"
+
     @work(group="versions", exclusive=True, exit_on_error=False)
     async def _list(self, project: Project, login: Login | None) -> None:
-        self.post_message(self._Listed(await self._source.versions(self._instance, project, login)))
+        from disinto_tui.runs.versions import VersionList
+
+        try:
+            found = await self._source.versions(self._instance, project, login)
+        except DisintoError as error:
+            found = VersionList(project.factory.agents_image, (), error)
+        self.post_message(self._Listed(found))
 
     def on_version_page__listed(self, message: VersionPage._Listed) -> None:
         """Show the versions, or why there are none; a private repository asks for a login."""

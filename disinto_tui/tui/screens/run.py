@@ -274,9 +274,13 @@ class RunScreen(DisintoScreen[None]):
         if action == "resume":
             return over and begun and state in ("failed", "cancelled", "interrupted")
         if action == "undo":
-            writes = any(step.writes for step in model.plan.steps)
-            return over and begun and writes and state in ("failed", "cancelled", "interrupted", "done")
+            return over and begun and self._may_take_back()
         return True
+
+    def _may_take_back(self) -> bool:
+        from disinto_tui.adapters.journal import may_take_back
+
+        return may_take_back(self.disinto.instance, self._run_dir)
 
     def action_leave(self) -> None:
         """Back; the run goes on."""
