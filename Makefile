@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; everything else is a part of them.
-.PHONY: help demo demo-clean test test-fast lint format bench lock wheel clean
+.PHONY: help picture demo demo-clean test test-fast lint format bench lock wheel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,10 @@ lock: ## requirements.lock from pyproject.toml
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
+
+picture: ## docs/home.svg, as the app itself exports it
+	@scripts/env.sh
+	@.venv/bin/python scripts/picture.py
 
 wheel: ## dist/*.whl
 	@scripts/env.sh

@@ -117,8 +117,10 @@ class KeyBar(Widget):
         found: dict[str, tuple[int, str, str, str]] = {}
         for key, active in self.screen.active_bindings.items():
             action = ACTIONS.get(active.binding.id or "")
-            if action is None or action.footer == 0 or action.id in found or not active.enabled:
+            if action is None or action.footer == 0 or not active.enabled:
                 continue
+            if action.id in found and key != action.keys.partition(",")[0]:
+                continue  # of several keys the first is the one to learn
             shown = self.app.get_key_display(active.binding)
             found[action.id] = (action.footer, key, shown, active.binding.description)
         ordered = sorted(found.values(), key=lambda item: item[0])
