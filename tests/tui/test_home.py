@@ -281,13 +281,14 @@ async def test_the_same_view_again_paints_nothing() -> None:
     ],
 )
 async def test_every_state_is_a_word(tmp_path: Path, state: str, more: dict[str, Any], words: str) -> None:
-    app = home_app(tmp_path, Views(replace(calm(tmp_path), services=(service("agents", state, **more),))))
+    one = service("agents", state, cpu=1.0, memory=10 << 20, **more)
+    app = home_app(tmp_path, Views(replace(calm(tmp_path), services=(one,))))
     async with app.run_test(size=(80, 24)) as pilot:
         table = app.screen.query_one(ServiceTable)
         await until(pilot, lambda: table.items == 1)
         row = table.texts()[1]
         assert row.startswith(f" agents    {words} ")
-        assert row.split()[-3:] == [*(["-"] if "since" in more else ["d"]), "-", "-"]
+        assert row.split()[-5:] == ["-" if "since" in more else "d", "1", "%", "10", "M"]
 
 
 @pytest.mark.parametrize(("dimensions", "shown"), [((80, 24), False), ((160, 50), True)])

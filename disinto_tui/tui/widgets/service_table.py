@@ -68,9 +68,11 @@ class ServiceTable(LineList):
             _Column("STATE", max(14, *(cell_len(state_piece(item)[0]) for item in services))),
             _Column("VERSION", version),
             _Column("UP", 7, True),
-            _Column("CPU", 5, True),
-            _Column("MEM", 6, True),
         ]
+        # Two columns of dashes say nothing: they are there when somebody measured.
+        measured = any(item.cpu is not None or item.memory is not None for item in services)
+        if measured:
+            columns += [_Column("CPU", 5, True), _Column("MEM", 6, True)]
         used = 1 + sum(column.width + 2 for column in columns)
         rest = width - used - 1
         heads: list[tuple[str, str]] = [(" ", "dim")]
@@ -88,9 +90,10 @@ class ServiceTable(LineList):
                 (state, tone),
                 (item.version or "-", quiet),
                 (up, quiet),
-                (percent(item.cpu), "dim" if item.cpu is None else quiet),
-                (size(item.memory), "dim" if item.memory is None else quiet),
             ]
+            if measured:
+                cells.append((percent(item.cpu), "dim" if item.cpu is None else quiet))
+                cells.append((size(item.memory), "dim" if item.memory is None else quiet))
             row: list[tuple[str, str]] = [(" ", "plain")]
             for (text, tone_of), column in zip(cells, columns, strict=True):
                 row.append((_fit(text, column) + "  ", tone_of))
