@@ -130,7 +130,9 @@ def _same_input(run: RunDir, request: InitRequest) -> bool:
 
 
 async def _begin(session: Session, request: InitRequest) -> ExitCode:
+    session.output.status("Asking the engine, the registry and the forge …")
     prepared = await _prepare(session, request)
+    session.output.status("")
     return await do_plan(
         session,
         request.instance,

@@ -60,6 +60,7 @@ async def plan_init(request: InitRequest) -> Prepared:
     others are its details.
     """
     refuse_unfinished(request.instance)
+    _refuse_other_names(request.instance)
     projects, new = read_config(request)
     env = _read_env(request.instance)
     world = await _observe(request, new, env)
@@ -104,6 +105,29 @@ async def _observe(request: InitRequest, project: Project, env: EnvFile | None) 
     facts, _, user, resolved = answers
     containers = await engine.containers(project.factory.project)
     return World(endpoint, facts, user, resolved, tuple(containers))  # type: ignore[arg-type]  # none is an error
+
+
+_OTHER_NAMES = (
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+)
+"""Files that a hand-typed `docker compose` would read instead of ours, or beside them (Compose's own order)."""
+
+
+def _refuse_other_names(instance: Instance) -> None:
+    """Two truths in one directory: what we write would not be what `docker compose` there reads."""
+    found = [name for name in _OTHER_NAMES if (instance.path / name).exists()]
+    if found:
+        raise Refused(
+            f"There is a {found[0]} in {instance.path}.",
+            "A hand-typed `docker compose` there would read that file, and this tool writes docker-compose.yml.",
+            "Move it away; what is yours alone goes into docker-compose.override.yml.",
+            code="compose.other_name",
+        )
 
 
 def _refuse_switch(env: EnvFile | None, world: World) -> None:

@@ -48,7 +48,7 @@ def refuse_unfinished(instance: Instance) -> None:
     run = unfinished_run(instance)
     if run is not None and run.plan().kind not in ("up", "down"):
         raise Refused(
-            f"{run.plan().title} stopped half-way.",
+            f"“{run.plan().title}” stopped half-way.",
             f"The run {run.id} is neither finished nor taken back.",
             "`disinto resume` finishes it, `disinto resume --undo` takes it back.",
             code="run.unfinished",

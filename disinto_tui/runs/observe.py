@@ -112,7 +112,7 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         env = read_env(instance)
     except BadInput as error:
         env = {}
-        attention.append(Attention(f".env cannot be read: {error.why}", "problem", "disinto doctor", "d"))
+        attention.append(Attention(f".env cannot be read: {error.why}", "problem"))
     documents = found if isinstance(found, list) else []
     images = await _images(engine, documents, composed.resolved) if documents else {}
     # Without an engine nobody knows what runs: no list is better than a list of absent services.
@@ -276,7 +276,7 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
         )
     half_way = unfinished_run(instance)
     if half_way is not None:
-        text = f"{half_way.plan().title} stopped half-way"
+        text = f"“{half_way.plan().title}” stopped half-way"
         found.append(Attention(text, "problem", "disinto resume (or resume --undo)", "enter"))
     for service in view.services:
         if service.state in TROUBLED or service.restarts > 2:

@@ -287,7 +287,7 @@ def _redacted(ctx: Context, value: Any) -> Any:
 
 def _stopped(plan: Plan, step: Step) -> Interrupted:
     return Interrupted(
-        f"{plan.title} was stopped at the step {step.id}.",
+        f"“{plan.title}” was stopped at the step {step.id}.",
         "Somebody asked for it (Ctrl-C, or `x` on the run screen).",
         "`disinto resume` goes on from what is already true, `disinto resume --undo` takes it back.",
         code="run.cancelled",

@@ -125,6 +125,13 @@ def test_no_value_of_an_old_env_is_shown_or_journaled(factory: Factory) -> None:
             assert b"SEKRET" not in path.read_bytes(), path
 
 
+def test_a_compose_file_of_another_name_is_refused(factory: Factory) -> None:
+    factory.directory.mkdir()
+    (factory.directory / "compose.yaml").write_text("services: {}\n")
+    refused(factory.init(), 4, "compose.yaml")
+    assert set(factory.files()) == {"compose.yaml"}
+
+
 def test_agents_can_read_their_project_file(factory: Factory, engine: Engine) -> None:
     assert factory.init().code == 0
     container = f"{factory.project}-agents"
