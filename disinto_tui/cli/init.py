@@ -176,7 +176,6 @@ def _read(path: str, what: str, code: str) -> bytes:
 
 def _token(session: Session, file: str | None, from_stdin: bool) -> Secret | None:
     """The forge token, from where it was said to be; None when there is none and nobody to ask."""
-    from disinto_tui.core.redact import Secret
 
     if file and from_stdin:
         raise BadInput(
@@ -203,14 +202,9 @@ def _token(session: Session, file: str | None, from_stdin: bool) -> Secret | Non
             "Put the token there and try again.",
             code="token.empty",
         )
-    if any(char.isspace() or not char.isprintable() for char in text):
-        raise BadInput(
-            "That is not a token.",
-            "It holds a blank or a control character.",
-            "Copy it again, alone on one line.",
-            code="token.malformed",
-        )
-    return Secret(text) if text else None
+    from disinto_tui.runs.init_checks import parse_token
+
+    return parse_token(text)
 
 
 def _has_token(session: Session) -> bool:

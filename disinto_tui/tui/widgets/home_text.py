@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.cells import cell_len
 
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, ServiceState, ServiceView
+from disinto_tui.core.words import age_text
 from disinto_tui.tui.widgets.home_lines import Line, Piece
 
 MARKS: Mapping[ServiceState, tuple[str, str, str]] = {
@@ -37,12 +38,7 @@ RUN_MARKS: Mapping[str, tuple[str, str]] = {
 
 def age(seconds: float) -> str:
     """A span for people: `12 s`, `4 min`, `3 h`, `9 d`. Below a minute only `< 1 min`, so that it need not tick."""
-    if seconds < 60:
-        return "< 1 min"
-    for limit, divisor, unit in ((5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{int(seconds // divisor)} {unit}"
-    return f"{int(seconds // 86_400)} d"
+    return "< 1 min" if seconds < 60 else age_text(max(seconds, 90))
 
 
 def size(count: int | None) -> str:
