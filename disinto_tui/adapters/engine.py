@@ -8,8 +8,10 @@ different engines (observed: the SDK before 7.2 ignores contexts).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +99,36 @@ class LocalImage:
     volumes: tuple[str, ...]
 
 
+ANSWER_SECONDS = 15
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking `work` in a daemon thread: an engine that hangs must not hold up the end of this process,
+    as a pool's thread would (`asyncio.run` waits for those)."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None only when T is
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
+
+
 class Engine:
     """One engine at one endpoint. Methods raise Unavailable when it does not answer."""
 
@@ -109,7 +141,7 @@ class Engine:
 
         SDK errors become Unavailable (no engine) or Failed (the engine says no).
         """
-        return await asyncio.to_thread(self.call_blocking, work)
+        return await in_thread(lambda: self.call_blocking(work))
 
     def call_blocking(self, work: Callable[[Any], T]) -> T:
         """The same for code that already runs in a thread of its own."""
@@ -123,12 +155,13 @@ class Engine:
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise self.unreachable(str(error)) from None
 
-    def client(self, timeout: float = 60) -> Any:
+    def client(self) -> Any:
         """The SDK's low-level client, kept. Blocking; raises DockerException."""
         if self._client is None:
             import docker
 
-            self._client = docker.APIClient(base_url=self.endpoint, timeout=int(timeout))
+            # Every call of ours is answered in milliseconds by an engine that is well; streams have their own.
+            self._client = docker.APIClient(base_url=self.endpoint, timeout=ANSWER_SECONDS)
         return self._client
 
     def fresh_client(self) -> Any:
@@ -146,6 +179,9 @@ class Engine:
             )
         elif "FileNotFound" in reason or "No such file" in reason:
             why, now = "Its socket does not exist.", "Start it (`systemctl start docker`), then try again."
+        elif "timed out" in reason.lower() or "timeout" in reason.lower():
+            why = f"It accepts connections, but said nothing for {ANSWER_SECONDS} s."
+            now = "Look at it (`systemctl status docker`), restart it if it hangs, then try again."
         else:
             why, now = "Nothing answers there.", "Start it (`systemctl start docker`), then try again."
         return Unavailable(

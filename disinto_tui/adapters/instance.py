@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from disinto_tui.adapters.process import boot_id, is_alive, process_start
-from disinto_tui.core.errors import Failed, Refused
+from disinto_tui.core.errors import BadInput, Failed, Refused
 
 PRIVATE = ".disinto"
 
@@ -96,6 +96,13 @@ def read_bytes(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise BadInput(
+            f"{path} cannot be read.",
+            f"It should be a file, and the system says: {error.strerror}.",
+            "Look at it and at its owner, move away what does not belong there, and try again.",
+            code="files.unreadable",
+        ) from None
 
 
 def replace_file(path: Path, data: bytes, *, mode: int | None = None, backup: Path | None = None) -> bool:

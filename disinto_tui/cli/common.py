@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from disinto_tui.cli.output import Output
+from disinto_tui.cli.output import Output, leave
 from disinto_tui.core.errors import BadInput, ExitCode
 
 T = TypeVar("T")
@@ -70,19 +70,37 @@ def session_options(*, changes: bool = False) -> Callable[[Callable[..., Any]], 
             outer = click.get_current_context().find_root().params
             as_json = bool(given["as_json"] or outer.get("as_json"))
             plain = bool(given["no_color"] or outer.get("no_color"))
-            directory = (
-                given["directory"] or outer.get("directory") or os.environ.get("DISINTO_DIR") or os.getcwd()  # noqa: PTH109
-            )
+            directory = given["directory"] or outer.get("directory") or here()
             output = Output(as_json, False if plain else None)
             session = Session(directory, output, bool(given.get("yes")), bool(given.get("dry_run")))
             click.get_current_context().find_root().obj = output
-            return command(session, *args, **kwargs)
+            try:
+                return command(session, *args, **kwargs)
+            except BrokenPipeError:
+                # Here, because click would turn it into a wordless exit code 1.
+                leave(ExitCode.DONE)
 
         for name in reversed(names):
             wrapper = _OPTIONS[name](wrapper)
         return wrapper
 
     return decorate
+
+
+def here() -> str:
+    """The instance's directory when none was named on the command line. Raises BadInput when it is gone."""
+    named = os.environ.get("DISINTO_DIR")
+    if named:
+        return named
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        raise BadInput(
+            "The current directory is gone.",
+            "It was removed or renamed after this shell went into it.",
+            "Go to the factory's directory (`cd`), or name it with --dir.",
+            code="cli.no_directory",
+        ) from None
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
@@ -141,7 +159,7 @@ async def watch_run(session: Session, run: Any, *, pid: int | None = None, cance
         async for batch in follow(run, pid=pid):
             for event in batch:
                 show(event)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, BrokenPipeError):
         session.output.say(f"Left running. `disinto attach {run.id}` watches it again.")
         return ExitCode.INTERRUPTED
     finally:

@@ -16,9 +16,12 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         _say_version()
         return
-    from disinto_tui.cli.main import main as command_line
+    try:
+        from disinto_tui.cli.main import main as command_line
 
-    command_line()
+        command_line()
+    except KeyboardInterrupt:  # while still loading: nothing was begun
+        os._exit(130)
 
 
 def _say_version() -> None:

@@ -93,9 +93,10 @@ def cli(ctx: click.Context, directory: str | None, as_json: bool, no_color: bool
         )
     if no_color:
         os.environ["NO_COLOR"] = "1"
+    from disinto_tui.cli.common import here
     from disinto_tui.tui.app import run_app
 
-    ctx.exit(run_app(directory or os.environ.get("DISINTO_DIR") or os.getcwd()))  # noqa: PTH109
+    ctx.exit(run_app(directory or here()))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -121,18 +121,27 @@ def status(session: Session, offline: bool) -> int:
 @click.option(
     "-f/-F", "--follow/--no-follow", default=None, help="Go on as lines come (default on a terminal)."
 )
-@click.option("-n", "--tail", default=100, show_default=True, help="Lines of the past for each service.")
+@click.option(
+    "-n",
+    "--tail",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Lines of the past for each service.",
+)
 @session_options()
 def logs(session: Session, services: tuple[str, ...], follow: bool | None, tail: int) -> int:
     """The services' logs, interleaved by time, from the engine's own stream."""
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.core.text import neutralise
+    from disinto_tui.runs.lifecycle import require_stack
     from disinto_tui.runs.logs import follow_logs
 
     following = sys.stdout.isatty() if follow is None else follow
 
     async def work() -> ExitCode:
         instance = Instance.at(session.directory)
+        require_stack(instance)
         async for batch in follow_logs(instance, services, tail=tail, follow=following):
             for line in batch:
                 if session.output.as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +81,8 @@ def test_the_table_of_commands_says_what_the_commands_say() -> None:
         (["init", "nowhere.toml"], "nowhere.toml"),
         (["up"], "There is no factory"),
         (["status"], "There is no factory"),
+        (["logs", "--no-follow"], "There is no factory"),
+        (["logs", "--tail", "-5"], "--tail"),
         (["resume"], "nothing to resume"),
         (["attach"], "run"),
         (["attach", "20260101-000000-up-0000"], "There is no run"),
@@ -175,6 +179,52 @@ def test_no_engine_is_code_3(call: Call, tmp_path: Path) -> None:
     said = call("status", "--offline", "--json")
     assert said.code == 3
     assert json.loads(said.out)["engine_error"]
+
+
+def test_an_engine_that_accepts_and_never_answers_does_not_hold_up_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        env = {**environment(), "DOCKER_HOST": f"tcp://127.0.0.1:{silent.getsockname()[1]}"}
+        argv = [sys.executable, "-m", "disinto_tui", "--dir", str(tmp_path), "up"]
+        asking = subprocess.Popen(
+            argv, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env, cwd=tmp_path
+        )
+        silent.settimeout(20)
+        accepted, _ = silent.accept()
+        asking.send_signal(signal.SIGINT)
+        said = asking.communicate(timeout=8)[1]
+        accepted.close()
+    assert asking.returncode == 130, said
+    assert b"Traceback" not in said
+
+
+def test_what_stands_where_a_file_should_is_said(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    (tmp_path / ".env").mkdir()
+    said = call("status", "--offline")
+    assert said.code in (2, 3)
+    assert ".env" in said.err + said.out
+    assert "did not foresee" not in said.err
+    said = call("up", "--dir", str(tmp_path / "docker-compose.yml"))
+    assert said.code == 2
+    three_sentences(said)
+
+
+def test_a_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m disinto_tui status"
+    done = subprocess.run(
+        ["sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "The current directory is gone." in done.stderr
 
 
 # -- runs ------------------------------------------------------------------------------------------------------
