@@ -234,6 +234,22 @@ async def test_the_first_error_and_the_line_that_is_copied(tmp_path: Path) -> No
         assert chosen == ("10\nfine 11\nfine", "\n")
 
 
+async def test_looking_for_the_first_error_of_a_long_log_holds_up_no_key(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", [f"fine {number}" for number in range(60_000)])
+    app = Shown()
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = app.query_one(LogPane)
+        pane.show(log, "log")
+        pane.view.focus()
+        looked: list[int] = []
+        find = log.find
+        log.find = lambda pattern, start, stop: looked.append(stop - start) or find(pattern, start, stop)  # type: ignore[method-assign,func-returns-value]
+        await pilot.press("e", "w")
+        await until(pilot, lambda: pane.view.wrap)
+        await until(pilot, lambda: sum(looked) == 60_000)
+        assert max(looked) <= 1_000
+
+
 async def test_saving_asks_where_and_never_overwrites_unasked(tmp_path: Path, monkeypatch: object) -> None:
     log = written(tmp_path / "log", ["one", "two"])
     target = tmp_path / "out.log"

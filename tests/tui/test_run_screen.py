@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,17 @@ async def test_a_run_whose_process_is_killed_while_it_is_watched(tmp_path: Path,
         child.wait()
         await until(pilot, lambda: shows(pilot, "interrupted", "ended before it was done", "disinto resume"))
         await until(pilot, lambda: shows(pilot, "finish it"))
+
+
+async def test_an_older_run_that_failed_is_history(tmp_path: Path) -> None:
+    old = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    time.sleep(1.01)  # the names of runs sort by the second
+    finished_in_thread(tmp_path, plan(tmp_path, touch("first")))
+    app = app_on(tmp_path, lambda: RunScreen(old))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✗ second", "It broke."))
+        assert not shows(pilot, "finish it")
+        assert not shows(pilot, "take it back")
 
 
 async def test_one_steps_log_alone_and_all_again(tmp_path: Path) -> None:

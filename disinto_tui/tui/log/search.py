@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 
 from disinto_tui.tui.log.lines import LogLines
 
-SLICE_LINES = 4_000
+SLICE_LINES = 1_000
 
 
 def pattern_of(query: str) -> re.Pattern[str]:

@@ -30,6 +30,7 @@ TROUBLE = re.compile(
 )
 """A line that looks like an error."""
 _COPY_LINES = 20_000
+_SLICE_LINES = 500
 _STEP = 8
 _EDGE = 2  # the mark at the left, the scroll bar at the right
 _TONES = ("plain", "dim", "good", "warn", "bad")
@@ -122,16 +123,21 @@ class LogView(Widget, can_focus=True):
         self._lay_out()
         self.post_message(self.Changed())
 
-    def first_trouble(self, start: int | None = None, stop: int | None = None) -> int | None:
-        """The number of the first line in [start, stop) that looks like an error."""
-        low = self.lines.first if start is None else start
-        high = self.lines.end if stop is None else stop
-        while low < high:
-            found = self.lines.find(TROUBLE, low, min(low + 4_000, high))
-            if found:
-                return found[0]
-            low += 4_000
-        return None
+    def seek_trouble(self, low: int, high: int, *, otherwise: int | None = None) -> None:
+        """Go to the first line in [low, high) that looks like an error, else to line `otherwise`.
+
+        A slice at a time: in a long log that takes a while, and keys come first.
+        """
+        stop = min(low + _SLICE_LINES, high)
+        found = self.lines.find(TROUBLE, max(low, self.lines.first), stop)
+        if found:
+            self.go_to(found[0])
+        elif stop < high:
+            self.call_later(self.seek_trouble, stop, high, otherwise=otherwise)
+        elif otherwise is not None:
+            self.go_to(otherwise)
+        else:
+            self.app.notify("No line here looks like an error.", timeout=3, markup=False)
 
     def search_for(self, query: str) -> None:
         """Search while somebody types: goes to the nearest match at or below where the view stands."""
@@ -358,11 +364,7 @@ class LogView(Widget, can_focus=True):
 
     def action_first_error(self) -> None:
         """To the first line that looks like an error."""
-        found = self.first_trouble()
-        if found is None:
-            self.app.notify("No line here looks like an error.", timeout=3, markup=False)
-        else:
-            self.go_to(found)
+        self.seek_trouble(self.lines.first, self.lines.end)
 
     def action_save(self) -> None:
         """Ask where to."""

@@ -227,11 +227,8 @@ class RunScreen(DisintoScreen[None]):
         start, stop = where
         low = self.whole.line_at(start)
         high = self.whole.end if stop is None else self.whole.line_at(stop)
-        number = view.first_trouble(low, high)
-        if number is None and high > low:
-            number = high - 1
-        if number is not None and not self.only:
-            view.go_to(number)
+        if not self.only and high > low:
+            view.seek_trouble(low, high, otherwise=high - 1)
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -272,10 +269,17 @@ class RunScreen(DisintoScreen[None]):
         state = model.ended.state if model.ended is not None else "interrupted"
         begun = any(step.state not in ("", "skipped") for step in model.steps)
         if action == "resume":
-            return over and begun and state in ("failed", "cancelled", "interrupted")
+            return over and begun and state != "done" and self._half_way()
         if action == "undo":
             return over and begun and self._may_take_back()
         return True
+
+    def _half_way(self) -> bool:
+        """Whether this is the run that waits to be finished: an older one that failed is history."""
+        from disinto_tui.adapters.journal import unfinished_run
+
+        found = unfinished_run(self.disinto.instance)
+        return found is not None and found.id == self._run_dir.id
 
     def _may_take_back(self) -> bool:
         from disinto_tui.adapters.journal import may_take_back
