@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from disinto_tui.adapters.process import Command, run
-from disinto_tui.core.errors import DisintoError, Failed, Unavailable
+from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 MINIMUM_API = (1, 41)
@@ -30,11 +30,11 @@ T = TypeVar("T")
 async def find_endpoint() -> str:
     """The engine the docker CLI would use here: DOCKER_HOST, else the current context's, else the default.
 
-    Raises Unavailable when the context cannot be read.
+    Raises Unavailable when the context cannot be read, BadInput for an engine we cannot speak with.
     """
     host = os.environ.get("DOCKER_HOST")
     if host:
-        return host
+        return _spoken(host)
     name = os.environ.get("DOCKER_CONTEXT") or _configured_context()
     if name in ("", "default"):
         return DEFAULT_ENDPOINT
@@ -51,7 +51,22 @@ async def find_endpoint() -> str:
             "Choose another with `docker context use default`, or set DOCKER_HOST.",
             code="engine.context",
         )
-    return result.stdout.strip()
+    return _spoken(result.stdout.strip())
+
+
+def _spoken(endpoint: str) -> str:
+    """The endpoint, when it is one of the two kinds that are spoken here: a local socket, or plain TCP."""
+    scheme = endpoint.partition("://")[0]
+    guarded = bool(os.environ.get("DOCKER_TLS_VERIFY")) and scheme == "tcp"
+    if scheme in ("unix", "tcp") and not guarded:
+        return endpoint
+    kind = "TLS" if guarded else scheme
+    raise BadInput(
+        f"The engine at {endpoint} cannot be reached from here.",
+        f"This tool speaks with an engine over its socket (unix://) or plain TCP, not over {kind}.",
+        "Run it on the engine's own host, or forward its socket there with `ssh -L` and name that in DOCKER_HOST.",
+        code="engine.scheme",
+    )
 
 
 def _configured_context() -> str:

@@ -14,6 +14,9 @@ from disinto_tui.cli.common import Session, carry_out, session_options, wait_for
 from disinto_tui.cli.stack import do_plan
 from disinto_tui.core.errors import BadInput, ExitCode, Unavailable
 
+_MOST_BYTES = 1 << 20
+"""A file an operator names by mistake may be anything; none of ours comes near this."""
+
 if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
     from disinto_tui.core.redact import Secret
@@ -164,7 +167,16 @@ async def _prepare(session: Session, request: InitRequest) -> Prepared:
 
 def _read(path: str, what: str, code: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) <= _MOST_BYTES:
+            return data
+        raise BadInput(
+            f"{path} is too large.",
+            f"It should be {what}, and holds more than {_MOST_BYTES // 1024} KiB.",
+            "Name the right file.",
+            code=code,
+        )
     except OSError as error:
         raise BadInput(
             f"{path} cannot be read.",

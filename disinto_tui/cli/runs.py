@@ -8,6 +8,7 @@ import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
 from disinto_tui.core.errors import BadInput, ExitCode, Refused
+from disinto_tui.core.plan import plan_to_json
 from disinto_tui.core.words import age_text
 
 
@@ -107,6 +108,10 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
         for step in plan.steps:
             session.output.say(f"  {states.get(step.id, 'not begun'):<10} {step.id:<14} {step.title}")
     if session.dry_run:
+        if session.output.as_json:
+            session.output.document(
+                {"run": found.id, "undo": undo, "steps": states, "plan": plan_to_json(plan)}
+            )
         return ExitCode.DONE
     if not session.confirm("Take it back?" if undo else "Finish it?", default=not undo):
         return ExitCode.INTERRUPTED

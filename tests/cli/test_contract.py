@@ -171,6 +171,13 @@ def test_every_problem_of_a_config_at_once(call: Call, tmp_path: Path) -> None:
         assert word in details
 
 
+def test_a_file_that_cannot_be_a_config_is_not_read_to_its_end(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("".join(f"key{number} = 1\n" for number in range(200_000)))
+    said = call("init", "c.toml")
+    assert said.code == 2
+    assert "too large" in said.err
+
+
 def test_no_engine_is_code_3(call: Call, tmp_path: Path) -> None:
     (tmp_path / "docker-compose.yml").write_text("services: {}\n")
     said = call("up")
@@ -198,6 +205,21 @@ def test_an_engine_that_accepts_and_never_answers_does_not_hold_up_ctrl_c(tmp_pa
         accepted.close()
     assert asking.returncode == 130, said
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "word"),
+    [("ssh://box", "", "ssh"), ("tcp://10.0.0.1:2376", "1", "TLS"), ("rubbish", "", "rubbish")],
+)
+def test_an_engine_of_a_kind_that_is_not_spoken_here(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, tls: str, word: str
+) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", tls)
+    said = call("up")
+    assert said.code == 2
+    assert word in "\n".join(three_sentences(said))
 
 
 def test_what_stands_where_a_file_should_is_said(call: Call, tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ class LogPane(Vertical):
             found = f"/{search.query}  {share if search.count or search.complete else '…'}"
             if search.complete and not search.count:
                 found = f"/{search.query}  nothing found"
-        self._line.say(left=" · ".join(part for part in parts if part), right=found)
+        # The search comes first: on a narrow terminal the end of the line is what is cut.
+        self._line.say(left=" · ".join(part for part in (found, *parts) if part))
 
     # -- what the view asks for ------------------------------------------------------------------------------
 
