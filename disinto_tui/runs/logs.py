@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine, find_endpoint
@@ -57,8 +59,10 @@ async def follow_logs(
         yield merged
     if not follow:
         return
-    follower = _Follower(engine, project, wanted)
-    async for batch in follower.lines(chosen, began):
+    follower = _Follower(engine, project, wanted, began)
+    for inspect, lines in zip(chosen, past, strict=True):
+        follower.attach(str(inspect["Id"]), service_of(inspect), seen=lines[-1].at if lines else "")
+    async for batch in follower.lines():
         yield batch
 
 
@@ -76,19 +80,19 @@ def _line(service: str, raw: bytes) -> LogLine:
 
 
 class _Follower:
-    """Attaches to containers as they start and hands on what they print."""
+    """Reads the containers of a project for as long as it runs, each again whenever it is started again."""
 
-    def __init__(self, engine: Engine, project: str, wanted: set[str]) -> None:
+    def __init__(self, engine: Engine, project: str, wanted: set[str], since: float) -> None:
         self._engine = engine
         self._project = project
         self._wanted = wanted
+        self._since = since
         self._queue: asyncio.Queue[list[LogLine] | DisintoError] = asyncio.Queue(maxsize=64)
-        self._attached: dict[str, asyncio.Task[None]] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._starts: dict[str, asyncio.Event] = {}
 
-    async def lines(self, chosen: Sequence[dict[str, Any]], since: float) -> AsyncIterator[list[LogLine]]:
-        watching = asyncio.create_task(self._watch(since))
-        for inspect in chosen:
-            self._attach(str(inspect["Id"]), service_of(inspect), since)
+    async def lines(self) -> AsyncIterator[list[LogLine]]:
+        watching = asyncio.create_task(self._watch())
         try:
             while True:
                 item = await self._queue.get()
@@ -96,27 +100,45 @@ class _Follower:
                     raise item
                 yield item
         finally:
-            tasks = [watching, *self._attached.values()]
+            tasks = [watching, *self._readers.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _attach(self, container: str, service: str, since: float) -> None:
-        task = self._attached.get(container)
-        if task is None or task.done():
-            self._attached[container] = asyncio.create_task(self._read(container, service, since))
+    def attach(self, container: str, service: str, *, seen: str = "") -> None:
+        """Read a container, or tell its reader that it was started again."""
+        if container in self._readers:
+            self._starts[container].set()
+            return
+        self._starts[container] = asyncio.Event()
+        self._readers[container] = asyncio.create_task(self._read(container, service, seen))
 
-    async def _read(self, container: str, service: str, since: float) -> None:
-        try:
-            async with container_logs(self._engine, container, tail="all", since=since) as stream:
-                async for batch in stream:
-                    await self._queue.put([_line(service, raw) for raw in batch])
-        except DisintoError:
-            return  # the container went away; a new one announces itself by its start event
+    async def _read(self, container: str, service: str, seen: str) -> None:
+        """Every line after `seen`, through any number of restarts.
 
-    async def _watch(self, since: float) -> None:
+        The engine ends a stream when its container stops, and may tell of the next start before that end has
+        come through, or after the new process has printed: so a start is remembered until the stream is over,
+        and what was missed is told by the last line's timestamp and not by the time of the event.
+        """
+        started = self._starts[container]
+        while True:
+            started.clear()
+            after = seen
+            with contextlib.suppress(DisintoError):  # it went away: another one announces itself
+                async with container_logs(
+                    self._engine, container, tail="all", since=max(self._since, _seconds(after))
+                ) as stream:
+                    async for batch in stream:
+                        lines = [_line(service, raw) for raw in batch]
+                        fresh = [line for line in lines if line.at > after]
+                        if fresh:
+                            seen = fresh[-1].at
+                            await self._queue.put(fresh)
+            await started.wait()
+
+    async def _watch(self) -> None:
         try:
-            async with project_events(self._engine, self._project, since=since) as stream:
+            async with project_events(self._engine, self._project, since=self._since) as stream:
                 async for batch in stream:
                     for event in batch:
                         self._started(event)
@@ -126,8 +148,14 @@ class _Follower:
     def _started(self, event: dict[str, Any]) -> None:
         if event.get("Action") != "start":
             return
-        attributes = (event.get("Actor") or {}).get("Attributes") or {}
-        service = str(attributes.get("com.docker.compose.service", ""))
+        actor = event.get("Actor") or {}
+        service = str((actor.get("Attributes") or {}).get("com.docker.compose.service", ""))
         if not self._wanted or service in self._wanted:
-            at = float(event.get("timeNano", 0)) / 1e9 or time.time()
-            self._attach(str((event.get("Actor") or {}).get("ID", "")), service, at)
+            self.attach(str(actor.get("ID", "")), service)
+
+
+def _seconds(at: str) -> float:
+    """Epoch seconds of the engine's timestamp (RFC 3339, nanoseconds), rounded down to whole ones; 0.0 for ""."""
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(at[:19] + "+00:00").timestamp()
+    return 0.0

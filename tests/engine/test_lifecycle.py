@@ -136,12 +136,12 @@ def test_logs_follow_a_service_through_a_recreate(factory: Factory, engine: Engi
             argv, stdout=sink, env=factory.cli.environment(), stdin=subprocess.DEVNULL
         )
     try:
-        assert poll(15, lambda: b"agents" in out.read_bytes())
+        assert poll(60, lambda: b"agents" in out.read_bytes())
         engine.docker("restart", "-t", "2", f"{factory.project}-agents")
-        assert poll(15, lambda: out.read_bytes().count(b"starting (behavior") >= 1)
+        assert poll(60, lambda: out.read_bytes().count(b"starting (behavior") >= 1)
     finally:
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(10) == 130
+        assert follower.wait(30) == 130
     assert poll(60, lambda: service(factory, "agents")["state"] == "healthy")
 
 
