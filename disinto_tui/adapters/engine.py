@@ -275,6 +275,23 @@ class Engine:
         """Local images of a repository (all without one), in the short form of the list."""
         return await self.call(lambda client: list(client.images(name=repository or None)))
 
+    async def layers(self) -> list[tuple[str, ...]]:
+        """The unpacked layers' digests of every local image, lowest first."""
+
+        def ask(client: Any) -> list[tuple[str, ...]]:
+            import docker.errors
+
+            found = []
+            for image in {str(item["Id"]) for item in client.images()}:
+                try:
+                    data = client.inspect_image(image)
+                except docker.errors.NotFound:
+                    continue
+                found.append(tuple((data.get("RootFS") or {}).get("Layers") or ()))
+            return found
+
+        return await self.call(ask)
+
     async def volumes(self, project: str) -> list[dict[str, Any]]:
         """The project's named volumes."""
         label = f"com.docker.compose.project={project}"

@@ -77,6 +77,10 @@ class RegistryClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, for an owner that outlives one `async with`."""
         await self._wire.close()
 
     async def ping(self) -> str:

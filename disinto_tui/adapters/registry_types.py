@@ -144,6 +144,8 @@ class ImageConfig:
     stop_signal: str = ""
     healthcheck: tuple[str, ...] = ()
     """The test of HEALTHCHECK (`CMD-SHELL`, ...); empty when the image has none."""
+    diff_ids: tuple[str, ...] = ()
+    """Digests of the layers unpacked, in the manifest's order: what an engine knows them by."""
 
     @property
     def platform(self) -> Platform:
@@ -255,6 +257,7 @@ def parse_config(body: bytes) -> ImageConfig:
         working_dir=_text(inner.get("WorkingDir")),
         stop_signal=_text(inner.get("StopSignal")),
         healthcheck=() if test[:1] == ("NONE",) else test,
+        diff_ids=_texts(_object(data.get("rootfs") or {}, "its rootfs").get("diff_ids")),
     )
 
 

@@ -1,20 +1,27 @@
-"""Which versions there are: the registry's tags, what is local, what runs here; and resolving one of them."""
+"""Versions of the agents image: resolving one, listing a repository, what of an image is here already."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import time
+from dataclasses import dataclass
 
 from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.adapters.registry_types import ImageInfo
+from disinto_tui.core.catalog import (
+    Catalog,
+    Marks,
+    bytes_to_pull,
+    chain_ids,
+    count_versions,
+    newest_of,
+)
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.image import ImageRef, resolve_operator_input
-from disinto_tui.core.version import TagKind, classify_tag, sort_tags
+from disinto_tui.core.version import sort_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +39,6 @@ class Resolved:
     def pin(self) -> str:
         """What is written to `.env`: the full reference."""
         return str(self.reference)
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRow:
-    """One version in the list. `kind` is release, pre-release or other."""
-
-    tag: str
-    kind: str
-    local: bool = False
-    running: bool = False
-    pinned: bool = False
-    newest: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The row as JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class VersionList:
-    """The versions of a repository, newest first, other tags after them.
-
-    `error` says why the registry's part is missing; the rest is then what is local.
-    """
-
-    repository: str
-    rows: tuple[VersionRow, ...]
-    error: DisintoError | None = None
-
-
-def newest_of(tags: Sequence[str]) -> str:
-    """The highest release of a list of tags; the highest pre-release when there is no release; else ""."""
-    ordered = sort_tags(tags)
-    for kind in (TagKind.RELEASE, TagKind.PRE_RELEASE):
-        for tag in ordered:
-            if classify_tag(tag) == kind:
-                return tag
-    return ""
 
 
 async def resolve(
@@ -117,50 +86,66 @@ async def newest_version(repository: ImageRef, *, timeout: float = 10) -> str:
             ) from None
 
 
-async def list_versions(
-    repository: ImageRef,
-    *,
-    engine: Engine | None,
-    pinned: str = "",
-    running: Sequence[str] = (),
-    credentials: CredentialSource | None = None,
-) -> VersionList:
-    """Registry and local images in one list. Raises nothing for a registry that is down: the list says so.
-
-    `credentials` is asked for the registry's login instead of Docker's own store.
-    """
-    tags: list[str] = []
-    failure: DisintoError | None = None
-
-    async def ask() -> list[str]:
-        login = credentials or DockerConfig.load()
-        async with RegistryClient(repository.registry, credentials=login) as client:
-            return await client.tags(repository.repository)
-
-    asked, local = await asyncio.gather(ask(), _local_tags(engine, repository), return_exceptions=True)
-    if isinstance(asked, DisintoError):
-        failure = asked
-    elif isinstance(asked, BaseException):
-        raise asked
-    else:
-        tags = asked
-    here: set[str] = local if isinstance(local, set) else set()
-    newest = newest_of(tags)
-    rows = tuple(
-        VersionRow(tag, classify_tag(tag).value, tag in here, tag in running, tag == pinned, tag == newest)
-        for tag in sort_tags([*tags, *(here - set(tags))])
-    )
-    return VersionList(repository.name, rows, failure)
+async def registry_tags(repository: ImageRef, credentials: CredentialSource | None = None) -> list[str]:
+    """Every tag of the repository, as the registry orders them. Raises what the registry client raises."""
+    login = credentials or DockerConfig.load()
+    async with RegistryClient(repository.registry, credentials=login) as client:
+        return await client.tags(repository.repository)
 
 
-async def _local_tags(engine: Engine | None, repository: ImageRef) -> set[str]:
-    if engine is None:
-        return set()
+async def local_tags(engine: Engine, repository: ImageRef) -> dict[str, str]:
+    """The repository's tags that are on this host, each with its image id. Raises Unavailable."""
     names = {repository.name, repository.familiar}
-    found: set[str] = set()
+    found: dict[str, str] = {}
     for image in await engine.images():
         for tag in image.get("RepoTags") or ():
             name, _, version = str(tag).rpartition(":")
             if name in names:
-                found.add(version)
+                found[version] = str(image["Id"])
     return found
+
+
+async def chains_here(engine: Engine) -> set[str]:
+    """The chain ids of all layers on this host: what a pull will not fetch again. Raises Unavailable."""
+    return {chain for layers in set(await engine.layers()) for chain in chain_ids(layers)}
+
+
+def pull_bytes(info: ImageInfo, here: set[str]) -> int:
+    """Bytes a pull of the image would fetch, with the chain ids `here` on this host."""
+    return bytes_to_pull(info.layers, info.config.diff_ids, here)
+
+
+async def list_versions(
+    repository: ImageRef,
+    *,
+    engine: Engine,
+    pinned: str = "",
+    credentials: CredentialSource | None = None,
+) -> Catalog:
+    """Registry and local images in one list, for an instance that is yet to be.
+
+    Neither a registry nor an engine that is down is raised: the list holds what the other one knows, and the
+    registry's error. `credentials` is asked for the registry's login instead of Docker's own store.
+    """
+    asked, local = await asyncio.gather(
+        registry_tags(repository, credentials), local_tags(engine, repository), return_exceptions=True
+    )
+    for answer in (asked, local):
+        if isinstance(answer, BaseException) and not isinstance(answer, DisintoError):
+            raise answer
+    tags = asked if isinstance(asked, list) else []
+    here = set(local) if isinstance(local, dict) else set()
+    ordered = sort_tags({*tags, *here})
+    newest = newest_of(tags)
+    marks = {
+        tag: Marks(local=tag in here, pinned=tag == pinned, newest=tag == newest, offline=tag in here)
+        for tag in {*here, newest, pinned} & set(ordered)
+    }
+    return Catalog(
+        repository.name,
+        ordered,
+        count_versions(ordered),
+        marks,
+        time.time() if isinstance(asked, list) else 0.0,
+        asked if isinstance(asked, DisintoError) else None,
+    )

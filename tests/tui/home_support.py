@@ -12,13 +12,13 @@ from textual.pilot import Pilot
 
 from disinto_tui.adapters.forge import ForgeUser
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.core.catalog import Catalog, Marks
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.model import Project
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.view import Attention, InstanceView, RunSummary, ServiceView
 from disinto_tui.runs.init_checks import TokenCheck
 from disinto_tui.runs.init_model import InitRequest, Prepared
-from disinto_tui.runs.versions import VersionList, VersionRow
 from disinto_tui.tui.screens.init_source import InitSource, Login
 
 NOW = 1_795_500_000.0
@@ -127,9 +127,7 @@ class FakeSource(InitSource):
     """Answers of the outside as a test wants them; the config is checked for real."""
 
     token: TokenCheck = field(default_factory=lambda: TokenCheck(user=ForgeUser("ops", 1, "", True)))
-    found: VersionList = field(
-        default_factory=lambda: versions("v0.4.1", "v0.3.0", "v0.2.9", local=("v0.3.0",))
-    )
+    found: Catalog = field(default_factory=lambda: versions("v0.4.1", "v0.3.0", "v0.2.9", local=("v0.3.0",)))
     plans: list[Prepared | DisintoError] = field(default_factory=list)
     requests: list[InitRequest] = field(default_factory=list)
     logins: list[Login | None] = field(default_factory=list)
@@ -139,7 +137,7 @@ class FakeSource(InitSource):
         self.tokens.append(token)
         return self.token
 
-    async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:
+    async def versions(self, instance: Instance, project: Project, login: Login | None) -> Catalog:
         self.logins.append(login)
         if login is not None and self.found.error is not None:
             return versions("v0.4.1", "v0.3.0")
@@ -153,9 +151,7 @@ class FakeSource(InitSource):
         return answer
 
 
-def versions(*tags: str, local: tuple[str, ...] = (), error: DisintoError | None = None) -> VersionList:
+def versions(*tags: str, local: tuple[str, ...] = (), error: DisintoError | None = None) -> Catalog:
     """A list of versions, the first one the newest."""
-    rows = tuple(
-        VersionRow(tag, "release", local=tag in local, newest=number == 0) for number, tag in enumerate(tags)
-    )
-    return VersionList("ghcr.io/disinto/agents", rows, error)
+    marks = {tag: Marks(local=tag in local, newest=number == 0) for number, tag in enumerate(tags)}
+    return Catalog("ghcr.io/disinto/agents", tags, len(tags), marks, 0.0, error)

@@ -12,12 +12,12 @@ from textual.widgets import Input
 from disinto_tui.adapters.forge import ForgeUser
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir
+from disinto_tui.core.catalog import Catalog
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import FileChange, Plan, Step
 from disinto_tui.runs.init_checks import TokenCheck
 from disinto_tui.runs.init_model import Prepared
-from disinto_tui.runs.versions import VersionList
 from disinto_tui.tui.app import DisintoApp
 from disinto_tui.tui.screens.dialogs import Ask, AskPath
 from disinto_tui.tui.screens.home import HomeScreen
@@ -345,7 +345,7 @@ async def test_an_empty_version_says_what_it_means(tmp_path: Path) -> None:
 class Unanswered(FakeSource):
     """Nobody to ask for versions."""
 
-    async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:
+    async def versions(self, instance: Instance, project: Project, login: Login | None) -> Catalog:
         raise Unavailable("No docker context.", "It is broken.", "Mend it.", code="engine.context")
 
 

@@ -11,11 +11,11 @@ from disinto_tui.core.errors import BadInput
 
 if TYPE_CHECKING:
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.core.catalog import Catalog
     from disinto_tui.core.model import Project
     from disinto_tui.core.redact import Secret
     from disinto_tui.runs.init_checks import ConfigCheck, TokenCheck
     from disinto_tui.runs.init_model import InitRequest, Prepared
-    from disinto_tui.runs.versions import VersionList
 
 Login = tuple[str, "Secret"]
 
@@ -41,7 +41,7 @@ class InitSource:
 
         return await check_token(project, token)
 
-    async def versions(self, instance: Instance, project: Project, login: Login | None) -> VersionList:
+    async def versions(self, instance: Instance, project: Project, login: Login | None) -> Catalog:
         """The versions of the config's repository."""
         from disinto_tui.adapters.engine import Engine, find_endpoint
         from disinto_tui.core.image import parse_image

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from disinto_tui.core.catalog import Catalog
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.tui.screens.init_pages import Page, Verdict, field
 from disinto_tui.tui.screens.init_source import InitSource, Login, pinned_tag
@@ -19,7 +20,6 @@ from disinto_tui.tui.widgets.home_lines import Line, LineList
 if TYPE_CHECKING:
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.core.model import Project
-    from disinto_tui.runs.versions import VersionList
 
 
 class VersionChoice(LineList):
@@ -31,7 +31,7 @@ class VersionChoice(LineList):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._found: VersionList | None = None
+        self._found: Catalog | None = None
         self._waiting = ""
 
     def wait_for(self, text: str) -> None:
@@ -39,14 +39,14 @@ class VersionChoice(LineList):
         self._found, self._waiting = None, text
         self.rebuild()
 
-    def show(self, found: VersionList) -> None:
+    def show(self, found: Catalog) -> None:
         """Show versions; tags that are no versions are left out, they can be typed."""
         self._found = found
         self.rebuild()
 
     def tags(self) -> Sequence[str]:
         """The tags in the list."""
-        return [row.tag for row in self._found.rows if row.kind != "other"] if self._found else []
+        return self._found.filtered() if self._found else []
 
     def build(self, width: int) -> tuple[list[Line], list[int]]:
         """A heading and one line a version."""
@@ -54,23 +54,23 @@ class VersionChoice(LineList):
             return [(), ((f"   {self._waiting}", "dim"),)] if self._waiting else [()], [-1, -1][
                 : 2 if self._waiting else 1
             ]
-        rows = [row for row in self._found.rows if row.kind != "other"]
-        others = len(self._found.rows) - len(rows)
+        rows = [self._found.row(tag) for tag in self.tags()]
+        others = self._found.hidden
         lines: list[Line] = [((f"   {'VERSION':<18}", "dim"), (f"of {self._found.repository}", "dim"))]
         owners = [-1]
         for number, row in enumerate(rows):
             words = [
                 word
                 for word, true in (
-                    ("newest", row.newest),
-                    ("pinned", row.pinned),
-                    ("running", row.running),
-                    ("on this host", row.local),
+                    ("newest", row.marks.newest),
+                    ("pinned", row.marks.pinned),
+                    ("running", row.marks.running),
+                    ("on this host", row.marks.local),
                     ("pre-release", row.kind == "pre-release"),
                 )
                 if true
             ]
-            tone = "strong" if row.newest else "plain"
+            tone = "strong" if row.marks.newest else "plain"
             lines.append((("   ", "plain"), (f"{row.tag:<18}", tone), (" · ".join(words), "dim")))
             owners.append(number)
         if not rows:
@@ -86,7 +86,7 @@ class VersionPage(Page):
     """Owns what was chosen: a version or a directory to build in, and the registry's login."""
 
     class _Listed(Message):
-        def __init__(self, found: VersionList) -> None:
+        def __init__(self, found: Catalog) -> None:
             super().__init__()
             self.found = found
 
@@ -169,12 +169,10 @@ class VersionPage(Page):
 
     @work(group="versions", exclusive=True, exit_on_error=False)
     async def _list(self, project: Project, login: Login | None) -> None:
-        from disinto_tui.runs.versions import VersionList
-
         try:
             found = await self._source.versions(self._instance, project, login)
         except DisintoError as error:
-            found = VersionList(project.factory.agents_image, (), error)
+            found = Catalog(project.factory.agents_image, error=error)
         self.post_message(self._Listed(found))
 
     def on_version_page__listed(self, message: VersionPage._Listed) -> None:

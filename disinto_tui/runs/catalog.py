@@ -1,0 +1,404 @@
+"""The versions of an instance: registry x images on this host x what ran here, and what each image is.
+
+Every source may fail alone. What registries said is remembered on disk, so that a list can be shown at once and
+without a network, with its age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from disinto_tui.adapters.dockerconfig import DockerConfig
+from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.registry import RegistryClient
+from disinto_tui.adapters.registry_auth import CredentialSource
+from disinto_tui.adapters.registry_types import ImageInfo, Platform
+from disinto_tui.adapters.version_cache import VersionCache
+from disinto_tui.core.catalog import Catalog, Marks, Meta, Past, count_versions, newest_in
+from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.image import ImageRef
+from disinto_tui.core.version import sort_tags
+from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.history import Entry, history, known_good, last_good_before, left_behind, short
+from disinto_tui.runs.lifecycle import repository_of
+from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env, version_of
+from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+from disinto_tui.runs.project import find_project
+from disinto_tui.runs.versions import chains_here, local_tags, pull_bytes, registry_tags
+
+IN_FLIGHT = 16
+"""Versions asked about at a time; the HTTP client falls to fewer when a registry says it is too many."""
+FRESH_SECONDS = 60.0
+"""A tag whose digest was seen less than this ago is not asked about again."""
+_ENGINE_SECONDS = 2.0
+_TITLE, _REVISION = "org.opencontainers.image.title", "org.opencontainers.image.revision"
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What this host's engine said. `kept` are the versions that carry our own name, by image id."""
+
+    platform: str
+    images: Mapping[str, str]
+    kept: Mapping[str, str]
+    ids: frozenset[str]
+    chains: frozenset[str]
+    running: tuple[str, ...]
+
+
+_NOWHERE = _Here("", {}, {}, frozenset(), frozenset(), ())
+
+
+class VersionSource:
+    """Answers about the versions of one instance. Use it from one event loop; `close` ends its connections.
+
+    `credentials` is asked for the registry's login instead of Docker's own store; `clock` gives unix seconds.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        credentials: CredentialSource | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._instance = instance
+        self._credentials = credentials
+        self._clock = clock
+        self._repository: ImageRef | None = None
+        self._cache: VersionCache | None = None
+        self._client: RegistryClient | None = None
+        self._engine: Engine | None = None
+        self._here = _NOWHERE
+        self._history: list[Entry] = []
+        self._known: dict[str, Meta] = {}
+
+    async def close(self) -> None:
+        """Close the connections to the registry and remember what was learned."""
+        if self._cache is not None:
+            self._cache.flush()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    # -- the list ----------------------------------------------------------------------------------------------
+
+    async def remembered(self) -> Catalog | None:
+        """The list as last heard, without a network and without waiting for the engine; None when there is none.
+
+        Raises BadInput when `.env` cannot be read.
+        """
+        await asyncio.to_thread(self._look)
+        listing = await asyncio.to_thread(self._memory.listing)
+        if listing is None:
+            return None
+        here = replace(self._here, images=dict.fromkeys(listing.here, ""), running=listing.running)
+        return self._catalog(listing.tags, listing.at, here if self._engine is None else self._here, None)
+
+    async def asked(self, *, offline: bool = False) -> Catalog:
+        """The list anew: the registry (not when `offline`) and the engine are asked, and each may be down.
+
+        A registry that is down is `Catalog.error`, beside what is remembered and local. Raises BadInput when
+        `.env` cannot be read.
+        """
+        await asyncio.to_thread(self._look)
+        asked, here = await asyncio.gather(
+            self._ask_registry(offline), self._ask_engine(), return_exceptions=True
+        )
+        for answer in (asked, here):
+            if isinstance(answer, BaseException) and not isinstance(answer, DisintoError):
+                raise answer
+        self._here = here if isinstance(here, _Here) else _NOWHERE
+        self._known.clear()
+        error = asked if isinstance(asked, DisintoError) else None
+        if isinstance(asked, list):
+            ordered: Sequence[str] = await asyncio.to_thread(sort_tags, set(asked))
+            at = self._clock()
+            self._memory.put_listing(ordered, at, list(self._here.images), self._here.running)
+        else:
+            listing = self._memory.listing()
+            ordered, at = (listing.tags, listing.at) if listing else ((), 0.0)
+        return self._catalog(ordered, at, self._here, error)
+
+    def entries(self, tag: str) -> list[Entry]:
+        """What this instance did with a version, newest first."""
+        return [entry for entry in self._history if self._tag_of(entry.reference) == tag]
+
+    # -- what a version is -------------------------------------------------------------------------------------
+
+    def known(self, tag: str) -> Meta | None:
+        """What is remembered of a version, nobody asked; None when nothing is."""
+        found = self._known.get(tag)
+        if found is None and self._cache is not None:
+            seen = self._cache.digest(tag)
+            info = self._cache.image(seen[0]) if seen else None
+            if seen and info is not None:
+                found = self._known[tag] = self._meta(info, seen[1])
+        return found
+
+    async def details(
+        self, tags: Sequence[str], *, offline: bool = False
+    ) -> AsyncIterator[Mapping[str, Meta]]:
+        """What versions are, in batches as the answers come, the first tags first.
+
+        A tag whose meaning was seen a moment ago is not asked about again; of one seen earlier only the digest
+        is (one HEAD); `offline` asks no registry at all. What cannot be had is `Meta.error`, beside what is
+        remembered. Closing the iterator cancels what is under way.
+        """
+        if self._repository is None:
+            await asyncio.to_thread(self._look)
+        if not self._here.platform:
+            with contextlib.suppress(DisintoError):
+                self._here = await self._ask_engine()
+                self._known.clear()
+        waiting = list(reversed(tags))
+        done: asyncio.Queue[tuple[str, Meta] | Exception] = asyncio.Queue()
+
+        async def ask() -> None:
+            try:
+                while waiting:
+                    tag = waiting.pop()
+                    done.put_nowait((tag, await self._detail(tag, offline)))
+            except Exception as error:
+                done.put_nowait(error)  # whoever iterates must hear of it and not wait for ever
+
+        workers = [asyncio.create_task(ask()) for _ in range(min(IN_FLIGHT, len(waiting)))]
+        left = len(waiting)
+        try:
+            while left:
+                arrived = [await done.get()]
+                while not done.empty():
+                    arrived.append(done.get_nowait())
+                batch = {}
+                for item in arrived:
+                    if isinstance(item, Exception):
+                        raise item
+                    batch[item[0]] = item[1]
+                left -= len(arrived)
+                self._known.update(batch)
+                yield batch
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self._memory.flush()
+
+    async def _detail(self, tag: str, offline: bool) -> Meta:
+        remembered, now = self.known(tag), self._clock()
+        if (
+            remembered is not None
+            and (offline or now - remembered.at < FRESH_SECONDS)
+            and not remembered.error
+        ):
+            return remembered
+        if offline:
+            return remembered or await self._local(tag, "")
+        client, path = self._registry(), self._of.repository
+        try:
+            seen = self._memory.digest(tag)
+            if seen is not None and self._memory.image(seen[0]) is not None:
+                digest = (await client.head(path, tag)).digest
+                info = self._memory.image(digest) or await self._read(client, path, digest)
+            else:
+                info = await self._read(client, path, tag)
+        except DisintoError as error:
+            reason = f"{error.what} {error.why}"
+            if remembered is not None:
+                return replace(remembered, error=reason)
+            return await self._local(tag, reason)
+        self._memory.put_image(info)
+        self._memory.put_digest(tag, info.digest, now)
+        return self._meta(info, now)
+
+    async def _read(self, client: RegistryClient, path: str, reference: str) -> ImageInfo:
+        """The image for this host's processor; when there is none, for the first one it was made for."""
+        try:
+            return await client.image_info(path, reference, self._here.platform or "linux/amd64")
+        except BadInput as error:
+            if error.code != "image.platform":
+                raise
+        manifest = await client.manifest(path, reference)
+        if manifest.config is not None:
+            other = (await client.config(path, manifest.config.digest)).platform
+        else:
+            other = next(
+                item.platform for item in manifest.manifests if item.platform and item.platform.known
+            )
+        return await client.image_info(path, manifest.digest, other)
+
+    async def _local(self, tag: str, reason: str) -> Meta:
+        """What the engine knows of an image whose registry does not answer."""
+        image: LocalImage | None = None
+        name = self._here.images.get(tag) or self._here.kept.get(tag)
+        if self._engine is not None and name:
+            with contextlib.suppress(DisintoError):
+                image = await self._engine.image(name)
+        if image is None:
+            return Meta(error=reason)
+        digest = next((item.partition("@")[2] for item in image.digests), image.id)
+        return Meta(
+            digest=digest,
+            created=image.created,
+            revision=image.labels.get(_REVISION, ""),
+            title=image.labels.get(_TITLE, ""),
+            labels=image.labels,
+            platforms=(self._here.platform,),
+            fits=True,
+            pull=0,
+            volumes=image.volumes,
+            error=reason,
+        )
+
+    def _meta(self, info: ImageInfo, at: float) -> Meta:
+        config, mine = info.config, self._here.platform
+        fits = None
+        if mine:
+            fits = any(Platform.parse(mine).fit(platform) > 0 for platform in info.platforms)
+        return Meta(
+            digest=info.digest,
+            created=config.created if config.created_at is not None else "",
+            revision=config.labels.get(_REVISION, ""),
+            title=config.labels.get(_TITLE, ""),
+            labels=config.labels,
+            platforms=tuple(str(platform) for platform in info.platforms),
+            fits=fits,
+            size=info.size,
+            pull=pull_bytes(info, set(self._here.chains)) if mine else -1,
+            volumes=config.volumes,
+            entrypoint=config.entrypoint,
+            user=config.user,
+            healthcheck=bool(config.healthcheck),
+            at=at,
+        )
+
+    # -- what is asked -----------------------------------------------------------------------------------------
+
+    @property
+    def _memory(self) -> VersionCache:
+        if self._cache is None:
+            raise RuntimeError("the list was not asked for yet")
+        return self._cache
+
+    @property
+    def _of(self) -> ImageRef:
+        if self._repository is None:
+            raise RuntimeError("the list was not asked for yet")
+        return self._repository
+
+    def _look(self) -> None:
+        """Read what lies on this disk: the pin, the repository, the history. Raises BadInput."""
+        repository = repository_of(self._instance, read_env(self._instance))
+        if repository != self._repository:
+            self._repository = repository
+            self._cache = VersionCache(self._instance, repository.name)
+            self._known.clear()
+        self._history = history(self._instance)
+
+    async def _ask_registry(self, offline: bool) -> list[str] | None:
+        return None if offline else await registry_tags(self._of, self._login())
+
+    def _login(self) -> CredentialSource:
+        return self._credentials or DockerConfig.load()
+
+    def _registry(self) -> RegistryClient:
+        if self._client is None or self._client.host != self._of.registry:
+            self._client = RegistryClient(self._of.registry, credentials=self._login())
+        return self._client
+
+    async def _ask_engine(self) -> _Here:
+        engine = Engine(await find_endpoint())
+        info, images, chains, found = await asyncio.gather(
+            engine.info(),
+            local_tags(engine, self._of),
+            chains_here(engine),
+            find_project(engine, self._instance),
+        )
+        kept: dict[str, str] = {}
+        ids: set[str] = set()
+        for item in await engine.images():
+            ids.add(str(item["Id"]))
+            for name in item.get("RepoTags") or ():
+                owner, _, version = str(name).rpartition(":")
+                if owner == f"{KEEP_REPOSITORY}/{found.name}":
+                    kept[version] = str(item["Id"])
+        running = []
+        for item in found.containers:
+            live = container_state(item) not in ("exited", "created", "dead")
+            if live and is_agents_service(service_of(item)):
+                reference = str((item.get("Config") or {}).get("Image", ""))
+                running.append(version_of(await engine.image(str(item["Image"])), reference))
+        self._engine = engine
+        distinct = tuple(dict.fromkeys(running))
+        return _Here(info.platform, images, kept, frozenset(ids), frozenset(chains), distinct)
+
+    # -- putting it together -----------------------------------------------------------------------------------
+
+    def _catalog(self, ordered: Sequence[str], at: float, here: _Here, error: DisintoError | None) -> Catalog:
+        pin = read_env(self._instance).get("AGENTS_IMAGE", "")
+        past = self._past()
+        mine = {*here.images, *here.kept, *past, *(tag for tag in here.running if tag)}
+        missing = mine - set(ordered)
+        if missing:
+            ordered = sort_tags([*ordered, *missing])
+        newest = newest_in(ordered)
+        pinned = pinned_reference({"AGENTS_IMAGE": pin})
+        pinned_tag = (pinned.tag or "") if pinned is not None else ""
+        marks = {}
+        for tag in {*mine, newest, pinned_tag} & set(ordered):
+            image = self._image_of(tag, here)
+            marks[tag] = Marks(
+                local=tag in here.images,
+                running=tag in here.running,
+                pinned=tag == pinned_tag,
+                newest=tag == newest,
+                offline=bool(image) and (not here.ids or image in here.ids),
+                past=past.get(tag),
+            )
+        undo = last_good_before(self._history, pin)
+        return Catalog(
+            self._of.name,
+            ordered,
+            count_versions(ordered),
+            marks,
+            at,
+            error,
+            self._tag_of(undo.reference) if undo is not None else "",
+        )
+
+    def _image_of(self, tag: str, here: _Here) -> str:
+        """The image a switch to the tag could use without a registry: its name, our name, or a good start's."""
+        if tag in here.images:
+            return here.images[tag] or tag
+        if tag in here.kept:
+            return here.kept[tag]
+        return next((entry.image for entry in self.entries(tag) if entry.good and entry.image), "")
+
+    def _past(self) -> dict[str, Past]:
+        """The latest verdict on each version of this repository."""
+        found: dict[str, Past] = {}
+        for entry in known_good(self._history):
+            tag = self._tag_of(entry.reference)
+            if tag and tag not in found:
+                outcome = "unverified" if entry.outcome == "unverified" else "good"
+                found[tag] = Past(outcome, entry.at, by=entry.by, run=entry.run)  # type: ignore[arg-type]
+        for reference, entry in left_behind(self._history).items():
+            tag = self._tag_of(reference)
+            if tag:
+                if entry.outcome == "reverted":
+                    found[tag] = Past("reverted", entry.at, entry.reason, entry.by, entry.run)
+                else:
+                    reason = f"Left for {short(entry.reference)}."
+                    found[tag] = Past("left", entry.at, reason, entry.by, entry.run)
+        return found
+
+    def _tag_of(self, reference: str) -> str:
+        """The tag of a reference of this repository, "" for any other."""
+        found = pinned_reference({"AGENTS_IMAGE": reference})
+        if found is None or self._repository is None or found.name != self._repository.name:
+            return ""
+        return found.tag or ""
