@@ -59,7 +59,7 @@ async def follow_logs(
         yield merged
     if not follow:
         return
-    follower = _Follower(engine, project, wanted, began)
+    follower = Follower(engine, project, wanted, began)
     for inspect, lines in zip(chosen, past, strict=True):
         follower.attach(str(inspect["Id"]), service_of(inspect), seen=lines[-1].at if lines else "")
     async for batch in follower.lines():
@@ -79,8 +79,11 @@ def _line(service: str, raw: bytes) -> LogLine:
     return LogLine(service, at, text)
 
 
-class _Follower:
-    """Reads the containers of a project for as long as it runs, each again whenever it is started again."""
+class Follower:
+    """Reads the containers of a project for as long as it runs, each again whenever it is started again.
+
+    `wanted` names the services, none means all; `since` (unix seconds) is where their past begins.
+    """
 
     def __init__(self, engine: Engine, project: str, wanted: set[str], since: float) -> None:
         self._engine = engine
@@ -92,6 +95,7 @@ class _Follower:
         self._starts: dict[str, asyncio.Event] = {}
 
     async def lines(self) -> AsyncIterator[list[LogLine]]:
+        """Batches of lines as the engine sends them, without an end. Raises Unavailable when it goes away."""
         watching = asyncio.create_task(self._watch())
         try:
             while True:

@@ -14,6 +14,7 @@ from disinto_tui.adapters.process import run
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.core.errors import DisintoError, Failed, Refused
 from disinto_tui.core.image import parse_image
+from disinto_tui.runs.echo import echoed
 from disinto_tui.runs.health import Verdict, service_of, unhealthy, watch
 from disinto_tui.runs.history import KEPT, history, known_good, short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
@@ -213,6 +214,12 @@ class WatchSwitch:
         """Watch, verify the image id, soak. Raises Failed with the failed container's last lines."""
         engine = Engine(ctx.plan.endpoint)
         services = list(params["services"])
+        async with echoed(ctx, engine, services):
+            return await self._watch(ctx, engine, params, services)
+
+    async def _watch(
+        self, ctx: Context, engine: Engine, params: Mapping[str, Any], services: list[str]
+    ) -> Mapping[str, Any]:
         verdicts = await watch(
             engine, ctx.plan.project, services, timeout=float(params["timeout"]), on_change=_teller(ctx)
         )
@@ -284,7 +291,6 @@ async def _raise_bad(ctx: Context, engine: Engine, verdicts: Sequence[Verdict]) 
     for verdict in verdicts:
         if not verdict.good:
             failure = await unhealthy(engine, ctx.plan.project, verdict)
-            ctx.say(*failure.details)
             raise Failed(
                 failure.what,
                 failure.why,

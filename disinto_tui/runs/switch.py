@@ -29,7 +29,7 @@ from disinto_tui.runs.ops_files import digest as content_digest
 from disinto_tui.runs.ops_files import file_mode
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import Found, find_project
-from disinto_tui.runs.versions import Resolved, resolve
+from disinto_tui.runs.versions import Resolved, chains_here, pull_bytes, resolve
 
 HEALTH_SECONDS = 180.0
 SOAK_SECONDS = 10.0
@@ -143,20 +143,27 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
         if known is not None and known.digest:
             exact = ImageRef(reference.registry, reference.repository, None, known.digest)
             resolved = await resolve(repository, str(exact), info.platform)
-            return _Wanted(reference, known.digest, "", _size(resolved), ())
+            return _Wanted(reference, known.digest, "", await _missing(resolved, engine), ())
         resolved = await resolve(repository, request.wanted, info.platform)
     except Unavailable as error:
-        local = await engine.image(str(reference))
-        if local is None:
-            raise
-        digest = next((item.partition("@")[2] for item in local.digests), "")
         notes = (f"the registry was not asked: {error.what}",)
-        return _Wanted(reference, reference.digest or digest, local.id, 0, notes)
-    return _Wanted(resolved.reference, resolved.digest, "", _size(resolved), ())
+        local = await engine.image(str(reference))
+        if local is not None:
+            digest = next((item.partition("@")[2] for item in local.digests), "")
+            return _Wanted(reference, reference.digest or digest, local.id, 0, notes)
+        # Its name is gone, and the image may be here all the same: kept, since it was seen healthy here.
+        for entry in history(request.instance):
+            if entry.good and entry.image and entry.reference.partition("@")[0] == str(reference):
+                local = await engine.image(entry.image)
+                if local is not None:
+                    return _Wanted(reference, entry.digest, local.id, 0, (*notes, "it was seen healthy here"))
+        raise
+    return _Wanted(resolved.reference, resolved.digest, "", await _missing(resolved, engine), ())
 
 
-def _size(resolved: Resolved) -> int:
-    return resolved.info.size if resolved.info is not None else -1
+async def _missing(resolved: Resolved, engine: Engine) -> int:
+    """Bytes that are not on this host yet; -1 when not known."""
+    return -1 if resolved.info is None else pull_bytes(resolved.info, await chains_here(engine))
 
 
 def _pin(wanted: _Wanted, pin_digest: bool) -> str:
