@@ -26,7 +26,8 @@ def plan_lines(plan: Plan, output: Output) -> Iterator[str]:
     yield from _files(plan, output)
     yield from _services(plan)
     for item in plan.pulls:
-        where = "here already" if item.here else f"to pull, {size_text(item.size)}"
+        missing = "its layers are here" if item.size == 0 else size_text(item.size)
+        where = "here already" if item.here else f"to pull, {missing}"
         yield f"  image       {item.reference}  {where}"
         if item.digest:
             yield output.style(f"              {item.digest}", "dim")

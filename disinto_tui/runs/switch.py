@@ -156,7 +156,13 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
             if entry.good and entry.image and entry.reference.partition("@")[0] == str(reference):
                 local = await engine.image(entry.image)
                 if local is not None:
-                    return _Wanted(reference, entry.digest, local.id, 0, (*notes, "it was seen healthy here"))
+                    return _Wanted(
+                        reference,
+                        entry.digest,
+                        local.id,
+                        0,
+                        (*notes, "the image that was seen healthy here is used"),
+                    )
         raise
     return _Wanted(resolved.reference, resolved.digest, "", await _missing(resolved, engine), ())
 
@@ -246,7 +252,8 @@ def _steps(
     if request.when_idle is not None:
         waiting = {"services": services, "deadline": request.when_idle}
         steps.append(Step("idle", "Wait until no agent is at work", "wait-idle", waiting, writes=False))
-    if wanted.reference.tag and request.known is None:
+    # An image that is here already is meant itself, whatever its tag means in the registry by now.
+    if wanted.reference.tag and request.known is None and not wanted.image:
         same = {"reference": plain, "digest": wanted.digest}
         steps.append(
             Step("same", "Look whether the tag still means that image", "same-tag", same, writes=False)
