@@ -29,7 +29,7 @@ from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env, version_of
 from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
 from disinto_tui.runs.project import find_project
-from disinto_tui.runs.versions import chains_here, local_tags, pull_bytes, registry_tags
+from disinto_tui.runs.versions import chains_here, local_tags, pull_bytes
 
 IN_FLIGHT = 16
 """Versions asked about at a time; the HTTP client falls to fewer when a registry says it is too many."""
@@ -300,7 +300,7 @@ class VersionSource:
         self._history = history(self._instance)
 
     async def _ask_registry(self, offline: bool) -> list[str] | None:
-        return None if offline else await registry_tags(self._of, self._login())
+        return None if offline else await self._registry().tags(self._of.repository)
 
     def _login(self) -> CredentialSource:
         return self._credentials or DockerConfig.load()
