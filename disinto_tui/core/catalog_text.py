@@ -110,11 +110,13 @@ def standing(row: VersionRow, now: float) -> list[str]:
 
 
 def fresh_text(catalog: Catalog, now: float) -> str:
-    """How old the list is: `registry 2 s ago`, `offline, of 3 h ago`, `only what is on this host`."""
+    """How old the list is: `registry just now`, `offline, of 3 h ago`, `only what is on this host`."""
     if not catalog.asked_at:
         return "only what is on this host"
-    age = age_text(now - catalog.asked_at)
-    return f"offline, of {age} ago" if catalog.error is not None else f"registry {age} ago"
+    seconds = now - catalog.asked_at
+    # In whole minutes, so that a screen that shows it need not be painted every second.
+    age = "just now" if seconds < 60 else f"{age_text(seconds)} ago"
+    return f"offline, of {age}" if catalog.error is not None else f"registry {age}"
 
 
 def about(
