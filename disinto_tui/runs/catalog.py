@@ -29,6 +29,7 @@ from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env, version_of
 from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
 from disinto_tui.runs.project import find_project
+from disinto_tui.runs.switch import Prepared, SwitchRequest, plan_rollback, plan_switch
 from disinto_tui.runs.versions import chains_here, local_tags, pull_bytes
 
 IN_FLIGHT = 16
@@ -128,6 +129,14 @@ class VersionSource:
     def entries(self, tag: str) -> list[Entry]:
         """What this instance did with a version, newest first."""
         return [entry for entry in self._history if self._tag_of(entry.reference) == tag]
+
+    async def plan(self, tag: str, *, when_idle: float | None = None) -> Prepared:
+        """The switch to a version of the list. Raises what `plan_switch` raises."""
+        return await plan_switch(SwitchRequest(self._instance, tag, when_idle=when_idle))
+
+    async def plan_undo(self, *, when_idle: float | None = None) -> Prepared:
+        """The way back to `Catalog.undo`. Raises what `plan_rollback` raises."""
+        return await plan_rollback(self._instance, when_idle=when_idle)
 
     # -- what a version is -------------------------------------------------------------------------------------
 
