@@ -151,8 +151,30 @@ def test_versions_list_what_there_is(factory: Factory) -> None:
     lines = {line.split()[0]: line for line in said.out.splitlines()}
     assert list(lines) == ["v0.3.0", "v0.2.0", "v0.1.0"]
     assert "newest" in lines["v0.3.0"]
-    assert "running" in lines["v0.2.0"]
-    assert "pinned" in lines["v0.2.0"]
+    assert "● running" in lines["v0.2.0"]
+    assert lines["v0.2.0"].split()[3] == "-"  # nothing to pull of what runs
+    asked = factory.cli("versions", "--json").document
+    rows = {row["tag"]: row for row in asked["versions"]}
+    assert rows["v0.2.0"]["running"] and rows["v0.2.0"]["pinned"] and rows["v0.2.0"]["offline"]
+    assert rows["v0.3.0"]["newest"] and not rows["v0.3.0"]["local"]
+    assert rows["v0.2.0"]["meta"]["pull"] == 0 < rows["v0.2.0"]["meta"]["size"]
+    assert 0 <= rows["v0.3.0"]["meta"]["pull"] < rows["v0.3.0"]["meta"]["size"]  # the base is here
+    assert rows["v0.3.0"]["meta"]["fits"] is True
+    assert asked["asked_at"] and asked["error"] is None
+
+
+def test_versions_are_filtered_shown_whole_and_remembered(factory: Factory) -> None:
+    assert [line.split()[0] for line in factory.cli("versions", ":running").out.splitlines()] == ["v0.2.0"]
+    none = factory.cli("versions", "nothing-like-it")
+    assert (none.code, none.out) == (0, "")
+    assert "None of 3 versions matches." in none.err
+    whole = factory.cli("versions", "v0.3.0").out
+    for words in ("newest", "sha256:", "runs here", "4 of 4 mounts match", "against v0.2.0 revision:"):
+        assert words in whole, whole
+    offline = factory.cli("versions", "--offline")
+    assert offline.code == 0, offline.err
+    assert [line.split()[0] for line in offline.out.splitlines()] == ["v0.3.0", "v0.2.0", "v0.1.0"]
+    assert "●" in offline.out and "…" not in offline.out
 
 
 def test_down_keeps_volumes_and_up_brings_it_back(factory: Factory, engine: Engine) -> None:
