@@ -239,6 +239,19 @@ class Engine:
         """The engine's version, as it says it. Raises Unavailable."""
         return await self.call(lambda client: str(client.version()["Version"]))
 
+    async def reachable(self) -> None:
+        """Raise Unavailable unless a new connection is answered: a daemon that is ending takes none, but goes
+        on answering on those it has (observed), while it stops the containers one by one."""
+
+        def ask(_: Any) -> None:
+            fresh = self.fresh_client()
+            try:
+                fresh.ping()
+            finally:
+                fresh.close()
+
+        await self.call(ask)
+
     async def containers(self, project: str, *, one_off: bool = False) -> list[dict[str, Any]]:
         """The project's containers, stopped ones too, as inspect documents; one that vanishes is left out."""
 
@@ -312,6 +325,10 @@ class Engine:
         return [
             (int(row[1]) if str(row[1]).isdigit() else -1, " ".join(row[2:])) for row in rows if len(row) > 2
         ]
+
+    async def start_container(self, container_id: str) -> None:
+        """Start one that stands still. Raises Failed when it cannot be."""
+        await self.call(lambda client: client.start(container_id))
 
     async def remove_container(self, container_id: str) -> None:
         """Remove one stopped container; its volumes stay."""

@@ -81,10 +81,11 @@ class Stream(Generic[T]):
         except Exception as error:  # closing the response under the reader raises many kinds
             if not self._closed:
                 self._error = Unavailable(
-                    "The engine ended its stream.",
-                    f"{type(error).__name__}: {error}.",
-                    "Try again; `docker info` tells whether the engine is there.",
+                    "The engine broke off in the middle of its answer.",
+                    "It was stopped or restarted, or the connection to it was lost.",
+                    "Look whether it is there (`docker info`), then try again.",
                     code="engine.stream",
+                    details=[f"{type(error).__name__}: {error}"],
                 )
         finally:
             with self._mutex:

@@ -9,17 +9,77 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from disinto_tui.adapters.engine import Engine
-from disinto_tui.core.errors import Failed
+from disinto_tui.core.errors import Failed, Unavailable
 from disinto_tui.core.view import ServiceState
 
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 3.0
 """How long a container without a healthcheck must be stable, to be called good (unverified)."""
+AWAY_SECONDS = 60.0
+"""How long an engine may be away while it is watched: restarted, upgraded, killed for want of memory."""
+_ABSENCES = 3
+"""How often it may be, before that is a failure too."""
+_RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Asks an engine that may go away and come back. `say` gets a line for the log at either.
+
+    `returned` is set when it came back: what was seen before does not count any more. Whoever has begun
+    anew clears it.
+    """
+
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        self._say = say or (lambda line: None)
+        self._absences = 0
+        self.returned = False
+
+    async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` answers. Raises Unavailable when the engine stays away, or goes too often."""
+        gone: float | None = None
+        while True:
+            try:
+                answer = await work()
+            except Unavailable as error:
+                now = time.monotonic()
+                if not error.code.startswith("engine."):
+                    raise
+                if gone is None:
+                    if self._absences == _ABSENCES:
+                        raise
+                    gone, self._absences = now, self._absences + 1
+                    self._say(f"{error.what} It is waited for, up to {AWAY_SECONDS:g} s.")
+                elif now - gone >= AWAY_SECONDS:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if gone is not None:
+                self.returned = True
+                self._say(f"The engine answers again, after {time.monotonic() - gone:.1f} s.")
+            return answer
+
+    async def was_away(self, engine: Engine) -> bool:
+        """Asked before a container is called bad: whether it is the engine that is going, with all it runs."""
+        await self.ask(engine.reachable)
+        return self.returned
+
+    async def revive(self, engine: Engine, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Start the containers that stand still since the engine came back; `documents` by service.
+
+        A killed engine that comes back ends the containers it finds, and forgets that `unless-stopped` wants
+        them up (observed, 20.10).
+        """
+        for service, inspect in documents.items():
+            if container_state(inspect) == "exited":
+                self._say(f"{service}: ended with the engine, and is started again")
+                await engine.start_container(str(inspect["Id"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +167,29 @@ async def watch(
     timeout: float,
     settle: float = SETTLE_SECONDS,
     on_change: Callable[[Verdict], None] | None = None,
+    patience: Patience | None = None,
 ) -> list[Verdict]:
     """Watch services until each is settled; return their verdicts in order.
 
     `timeout` is in seconds, for all of them together; what is not settled by then is not good. A first bad
-    verdict does not end the watch of the others, so that the report is whole.
+    verdict does not end the watch of the others, so that the report is whole. An engine that goes away and
+    comes back (`patience`) is watched from the beginning. Raises Unavailable when it stays away.
     """
+    patience = patience or Patience()
     began = time.monotonic()
     first: dict[str, int] = {}
     settled: dict[str, Verdict] = {}
     last: dict[str, str] = {}
     while True:
-        documents = {service_of(item): item for item in await engine.containers(project)}
+        listed = await patience.ask(lambda: engine.containers(project))
+        documents = {service_of(item): item for item in listed if service_of(item) in services}
+        if patience.returned:
+            patience.returned = False
+            began = time.monotonic()
+            for seen in (first, settled, last):
+                seen.clear()
+            await patience.revive(engine, documents)
+            continue
         for service in services:
             if service in settled:
                 continue
@@ -128,11 +199,15 @@ async def watch(
             else:
                 restarts = first.setdefault(str(inspect["Id"]), int(inspect.get("RestartCount", 0)))
                 verdict = judge(inspect, first_restarts=restarts, now=time.time(), settle=settle)
+            if verdict.good is False and await patience.was_away(engine):
+                break
             if verdict.words != last.get(service) and on_change is not None:
                 on_change(verdict)
             last[service] = verdict.words
             if verdict.good is not None:
                 settled[service] = verdict
+        if patience.returned:
+            continue
         waited = time.monotonic() - began
         open_services = [service for service in services if service not in settled]
         if not open_services:

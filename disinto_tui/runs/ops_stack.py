@@ -24,7 +24,7 @@ from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed
 from disinto_tui.core.redact import Secret
-from disinto_tui.runs.health import service_of, unhealthy, watch
+from disinto_tui.runs.health import Patience, service_of, unhealthy, watch
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.runner import Context
 
@@ -193,11 +193,17 @@ class PullImages:
                 ctx.say(f"{name}: {word}")
 
         await pull(engine, wanted, report)
+        image = await engine.image(wanted)
+        if image is None:
+            raise Failed(
+                f"{wanted} is not here after its pull.",
+                "The engine ended the pull early and did not say why.",
+                "Look at the engine (`docker info`), then run it again; what was there is untouched.",
+                code="pull.failed",
+            )
         if digest:
             # Compose is given the tag; a pull by digest leaves the image without one (observed).
-            image = await engine.image(wanted)
-            if image is not None:
-                await engine.tag(image.id, repository, tag)
+            await engine.tag(image.id, repository, tag)
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Images stay: they harm nobody, and the next try needs them."""
@@ -331,7 +337,12 @@ class WaitHealthy:
                 ctx.progress("services", done, len(services), verdict.service, "")
 
         verdicts = await watch(
-            engine, ctx.plan.project, services, timeout=float(params["timeout"]), on_change=tell
+            engine,
+            ctx.plan.project,
+            services,
+            timeout=float(params["timeout"]),
+            on_change=tell,
+            patience=Patience(ctx.say),
         )
         for verdict in verdicts:
             if not verdict.good:

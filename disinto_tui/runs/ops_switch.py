@@ -9,13 +9,13 @@ from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, compose, up_command
 from disinto_tui.adapters.dockerconfig import DockerConfig
-from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.engine import Engine, LocalImage
 from disinto_tui.adapters.process import run
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.core.errors import DisintoError, Failed, Refused
 from disinto_tui.core.image import parse_image
 from disinto_tui.runs.echo import echoed
-from disinto_tui.runs.health import Verdict, service_of, unhealthy, watch
+from disinto_tui.runs.health import Patience, Verdict, service_of, unhealthy, watch
 from disinto_tui.runs.history import KEPT, history, known_good, short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
 from disinto_tui.runs.runner import Context
@@ -114,7 +114,7 @@ class Recreate:
     """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Every one runs the wanted image, made from the present definition."""
+        """Every one runs, from the wanted image and made from the present definition."""
         engine = Engine(ctx.plan.endpoint)
         image = await engine.image(params["reference"])
         if image is None:
@@ -127,7 +127,8 @@ class Recreate:
             inspect = running.get(service)
             labels = ((inspect or {}).get("Config") or {}).get("Labels") or {}
             same = inspect is not None and inspect["Image"] == image.id
-            if not same or labels.get("com.docker.compose.config-hash") != wanted.get(service):
+            up = bool(((inspect or {}).get("State") or {}).get("Running"))  # not after the host went down
+            if not up or not same or labels.get("com.docker.compose.config-hash") != wanted.get(service):
                 return None
         return "They run it already."
 
@@ -143,9 +144,12 @@ class Recreate:
         await asyncio.shield(streamed(ctx, command, "The services could not be recreated.", now))
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Bring the previous image up again and watch it; Failed when it does not come up."""
-        engine = Engine(ctx.plan.endpoint)
-        running = await _running(engine, ctx.plan.project, params["services"])
+        """Bring the previous image up again and watch it; Failed when it does not come up.
+
+        An engine that is away is waited for: it may well be why there is something to take back.
+        """
+        engine, patience = Engine(ctx.plan.endpoint), Patience(ctx.say)
+        running = await patience.ask(lambda: _running(engine, ctx.plan.project, params["services"]))
         before: Mapping[str, str] = params["images"]
         if all(running.get(name, {}).get("Image") == image for name, image in before.items()) and all(
             (item.get("State") or {}).get("Running") for item in running.values()
@@ -153,12 +157,17 @@ class Recreate:
             return "They never left the previous image."
         if not params["before"]:
             return "There was no pin to go back to; they stay as they are."
-        await remove_leftovers(ctx)
         await _name_back(engine, params["before"], before)
         # `.env` still holds the new pin at this moment; its own undo comes after this one.
-        await self._up(ctx, params, _target(ctx, params).with_variables({"AGENTS_IMAGE": params["before"]}))
+        target = _target(ctx, params).with_variables({"AGENTS_IMAGE": params["before"]})
+        await self._up_again(ctx, params, target, engine, patience)
         verdicts = await watch(
-            engine, ctx.plan.project, params["services"], timeout=_BACK_SECONDS, on_change=_teller(ctx)
+            engine,
+            ctx.plan.project,
+            params["services"],
+            timeout=_BACK_SECONDS,
+            on_change=_teller(ctx),
+            patience=patience,
         )
         for verdict in verdicts:
             if not verdict.good:
@@ -173,6 +182,25 @@ class Recreate:
                     code="switch.other_image",
                 )
         return f"{short(params['before'])} runs again and is healthy."
+
+    async def _up_again(
+        self,
+        ctx: Context,
+        params: Mapping[str, Any],
+        target: ComposeTarget,
+        engine: Engine,
+        patience: Patience,
+    ) -> None:
+        """`_up`, and once more each time the engine went away under it."""
+        while True:
+            await remove_leftovers(ctx)
+            patience.returned = False
+            try:
+                return await self._up(ctx, params, target)
+            except Failed:
+                await patience.ask(engine.version)
+                if not patience.returned:
+                    raise
 
 
 async def _name_back(engine: Engine, reference: str, images: Mapping[str, str]) -> None:
@@ -220,21 +248,25 @@ class WatchSwitch:
     async def _watch(
         self, ctx: Context, engine: Engine, params: Mapping[str, Any], services: list[str]
     ) -> Mapping[str, Any]:
-        verdicts = await watch(
-            engine, ctx.plan.project, services, timeout=float(params["timeout"]), on_change=_teller(ctx)
-        )
-        await _raise_bad(ctx, engine, verdicts)
-        image = await engine.image(params["reference"])
-        running = await _running(engine, ctx.plan.project, services)
-        for name in services:
-            if image is None or running[name]["Image"] != image.id:
-                raise Failed(
-                    f"{name} runs another image than {params['reference']}.",
-                    f"Its container was made from {running[name]['Image']}.",
-                    "Another tool may have recreated it; try again when nobody else does.",
-                    code="switch.other_image",
-                )
-        await self._soak(ctx, engine, params, services, running)
+        patience = Patience(ctx.say)
+        while True:
+            verdicts = await watch(
+                engine,
+                ctx.plan.project,
+                services,
+                timeout=float(params["timeout"]),
+                on_change=_teller(ctx),
+                patience=patience,
+            )
+            await _raise_bad(ctx, engine, verdicts)
+            image = await patience.ask(lambda: engine.image(params["reference"]))
+            running = await patience.ask(lambda: _running(engine, ctx.plan.project, services))
+            if patience.returned:
+                continue
+            _same_image(params["reference"], image, running, services)
+            # An engine that came back has started its containers anew: what they did before proves nothing.
+            if await self._soak(ctx, engine, params, running, patience):
+                break
         unverified = [verdict.service for verdict in verdicts if not verdict.verified]
         return {
             "watched": services,
@@ -247,27 +279,50 @@ class WatchSwitch:
         ctx: Context,
         engine: Engine,
         params: Mapping[str, Any],
-        services: list[str],
         first: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        """For `soak` seconds none may restart, end, turn unhealthy or be replaced."""
+        patience: Patience,
+    ) -> bool:
+        """For `soak` seconds none may restart, end, turn unhealthy or be replaced. False: the engine was away."""
         soak = float(params["soak"])
         end = time.monotonic() + soak
         while (left := end - time.monotonic()) > 0:
             ctx.progress("soak", int(soak - left), int(soak), "staying healthy", "s")
             await asyncio.sleep(min(0.5, left))
-            running = await _running(engine, ctx.plan.project, services)
-            for name in services:
-                bad = _changed(name, first[name], running.get(name))
+            running = await patience.ask(lambda: _running(engine, ctx.plan.project, list(first)))
+            if patience.returned:
+                return False
+            for name, document in first.items():
+                bad = _changed(name, document, running.get(name))
                 if bad is not None:
+                    if await patience.was_away(engine):
+                        return False
                     await _raise_bad(ctx, engine, [bad])
         if soak:
             ctx.progress("soak", int(soak), int(soak), "staying healthy", "s")
             ctx.say(f"stayed so for {soak:g} s")
+        return True
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Nothing was done."""
         return None
+
+
+def _same_image(
+    reference: str,
+    image: LocalImage | None,
+    running: Mapping[str, Mapping[str, Any]],
+    services: Sequence[str],
+) -> None:
+    """Raise Failed when a service runs another image than the one that `reference` names here."""
+    for name in services:
+        made_from = running[name]["Image"] if name in running else "nothing, it is gone"
+        if image is None or made_from != image.id:
+            raise Failed(
+                f"{name} runs another image than {reference}.",
+                f"Its container was made from {made_from}.",
+                "Another tool may have recreated it; try again when nobody else does.",
+                code="switch.other_image",
+            )
 
 
 def _changed(name: str, before: Mapping[str, Any], now: Mapping[str, Any] | None) -> Verdict | None:

@@ -1,0 +1,211 @@
+"""An engine of a test's own, to be killed, stopped and filled up: it shares nothing with the one others use.
+
+A dockerd with its own data (on a small tmpfs), its own socket, runtime directory and containerd. It makes no
+firewall rule and no default bridge, so the shared engine does not notice it. Ended by process id; what it
+mounted is unmounted, and it is an error when something of it is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.engine import Engine
+from tests.support.processes import poll
+
+STARTS_WITHIN = 90.0
+"""Seconds; it takes half a second on an idle machine, and these machines are seldom idle."""
+
+
+def daemon_binary() -> str | None:
+    """dockerd, which Debian keeps where an ordinary PATH may not look."""
+    return shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def impossible() -> str:
+    """Why no engine can be started by whoever runs the tests; "" when one can."""
+    if os.geteuid() != 0:
+        return "only root can start an engine of its own"
+    return "" if daemon_binary() else "there is no dockerd on this machine"
+
+
+class SmallDisk:
+    """A tmpfs of a few megabytes at `path`, and a file that takes all of it but a little."""
+
+    def __init__(self, path: Path, mib: int) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", str(path)], check=True
+        )
+        self._filler = path / "filler"
+
+    @property
+    def free(self) -> int:
+        """Bytes that can still be written."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def fill(self, leave: int = 0) -> None:
+        """Leave that many bytes (whole pages) free."""
+        descriptor = os.open(self._filler, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            while (take := self.free - leave) > 0:
+                with contextlib.suppress(OSError):  # somebody wrote meanwhile: count again
+                    os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, take)
+        finally:
+            os.close(descriptor)
+
+    def relieve(self) -> None:
+        """Give back what `fill` took."""
+        self._filler.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Unmount it, and whatever was mounted under it."""
+        unmount(self.path)
+
+
+def mounts_under(directory: Path) -> list[str]:
+    """Mount points at or under a directory, the deepest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point == str(directory) or point.startswith(f"{directory}/"):
+            found.append(point)
+    return sorted(found, key=len, reverse=True)
+
+
+def unmount(directory: Path) -> None:
+    """Unmount everything at and under a directory; what is busy for a moment goes as soon as it is not."""
+    for point in mounts_under(directory):
+        subprocess.run(["umount", "-l", point], check=False, capture_output=True)
+
+
+class OwnEngine:
+    """Started, killed, stopped and started again; `engine` speaks with it."""
+
+    def __init__(self, directory: Path, session: str, *, mib: int) -> None:
+        self.directory = directory
+        self.disk = SmallDisk(directory / "data", mib)
+        self.endpoint = f"unix://{directory}/socket"
+        compose = subprocess.run(
+            ["docker", "compose", "version", "--short"], capture_output=True, text=True, check=False
+        )
+        self.engine = Engine(self.endpoint, "", compose.stdout.strip(), session)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its dockerd runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        binary = daemon_binary()
+        assert binary and not self.alive
+        self._forget_dead()
+        argv = [
+            binary,
+            *("--data-root", str(self.disk.path), "--exec-root", str(self.directory / "exec")),
+            *("--pidfile", str(self.directory / "pid"), "--host", self.endpoint),
+            # No default bridge and no firewall rule: those are the shared engine's.
+            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
+            # dockerd leaves out what the host routes already, another engine's networks among it.
+            *("--default-address-pool", f"base=10.{200 + os.getpid() % 50}.0.0/16,size=24"),
+            # A registry that broke off is asked once more after 5 s, not four times within 75.
+            "--max-download-attempts=2",
+        ]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        if not poll(STARTS_WITHIN, lambda: self._answers() or not self.alive) or not self.alive:
+            raise RuntimeError((self.directory / "log").read_text(errors="replace")[-3000:])
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does when memory runs out. Containers live on until it is started again."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, as a restart of the service does: it stops its containers first."""
+        self._end(signal.SIGTERM)
+
+    def end_containers(self) -> None:
+        """Containers and networks away; a daemon that was ended is started for it."""
+        if not self.alive:
+            self.start()  # only a dockerd can end in order what a killed one left
+        containers = self.engine.ids("container")
+        if containers:
+            self.engine.docker("rm", "-fv", *containers, check=False)
+        networks = self.engine.ids("network", "type=custom")
+        if networks:
+            self.engine.docker("network", "rm", *networks)
+
+    def end(self) -> None:
+        """Everything away: containers, networks, dockerd, what it mounted, its directory."""
+        try:
+            self.end_containers()
+            self.stop()
+        finally:
+            self._end_leftovers()
+            unmount(self.directory)
+            shutil.rmtree(self.directory, ignore_errors=True)
+        assert not mounts_under(self.directory) and not self.directory.exists()
+        assert not self._processes()
+
+    def _answers(self) -> bool:
+        return self.engine.docker("version", check=False).returncode == 0
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _forget_dead(self) -> None:
+        """A killed dockerd takes its containerd along; where nobody collects that process the next dockerd
+        would take it for alive, and wait for it (observed)."""
+        for name in ("pid", "exec/containerd/containerd.pid"):
+            file = self.directory / name
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                number = int(file.read_text())
+                assert poll(30, lambda number=number: number not in self._processes())  # type: ignore[misc]
+                file.unlink()
+
+    def _processes(self) -> list[int]:
+        """Processes that carry our directory in their arguments: dockerd, containerd, shims. A dead one that
+        nobody has collected has no arguments any more."""
+        found = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if f"{self.directory}/".encode() in file.read_bytes():
+                    found.append(int(file.parent.name))
+        return found
+
+    def _end_leftovers(self) -> None:
+        for number in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        poll(20, lambda: not self._processes())
+
+
+@contextlib.contextmanager
+def own_engine(session: str, *, mib: int) -> Iterator[OwnEngine]:
+    """An engine for the length of a `with`, its data on a disk of `mib` MiB."""
+    # Not pytest's own directory: a socket's path has room for some hundred characters only.
+    directory = Path(tempfile.mkdtemp(prefix="disinto-own-"))
+    own = OwnEngine(directory, session, mib=mib)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.end()
