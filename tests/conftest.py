@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.engine import Engine, find_engine, ground_registry
 from tests.support.forge_double import ForgeDouble
@@ -17,6 +18,12 @@ from tests.support.registries import Registry, open_registry, registry_binary
 # One id for labels and project names of this session; xdist workers would have one each.
 SESSION = uuid.uuid4().hex[:8]
 REQUIRED = os.environ.get("DISINTO_REQUIRE_ENGINE", "") not in ("", "0")
+
+# A shared machine stalls for longer than any deadline that means something. Where a commit is judged the examples
+# are the same every time; by hand they are others each time, which is how new ones are found.
+settings.register_profile("hand", deadline=None)
+settings.register_profile("judged", deadline=None, derandomize=True)
+settings.load_profile("judged" if os.environ.get("CI") else "hand")
 
 
 def pytest_configure() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from disinto_tui.core.errors import BadInput
@@ -282,6 +282,9 @@ references = st.builds(
 
 @given(references)
 def test_round_trip(text: str) -> None:
+    first, slash, _ = text.partition("/")
+    # Without a host before it, a first part with a dot is taken for one, and no host has a "_".
+    assume(not (slash and "." in first and "_" in first))
     ref = parse_image(text)
     assert parse_image(str(ref)) == ref == parse_image(ref.familiar)
     assert str(parse_image(str(ref))) == str(ref)
