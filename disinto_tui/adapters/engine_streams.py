@@ -251,11 +251,19 @@ def container_logs(
 
 def project_events(engine: Engine, project: str, *, since: float | None = None) -> Stream[dict[str, Any]]:
     """The project's container events, without the exec events every healthcheck probe makes."""
+    return _events(engine, f"com.docker.compose.project={project}", since)
 
+
+def compose_events(engine: Engine, *, since: float | None = None) -> Stream[dict[str, Any]]:
+    """The same of every compose project on the engine; which ones matter is for the reader to tell."""
+    return _events(engine, "com.docker.compose.project", since)
+
+
+def _events(engine: Engine, label: str, since: float | None) -> Stream[dict[str, Any]]:
     def start(client: Any) -> Iterable[dict[str, Any]]:
         filters: dict[str, Sequence[str] | str] = {
             "type": "container",
-            "label": f"com.docker.compose.project={project}",
+            "label": label,
             "event": [
                 *("create", "start", "die", "kill", "stop", "destroy", "rename", "restart"),
                 *("pause", "unpause", "oom", "health_status"),

@@ -32,7 +32,7 @@ from disinto_tui.runs.init_files import change_of, compose_changes, new_files, v
 from disinto_tui.runs.init_model import InitRequest, NewFile, Prepared, World
 from disinto_tui.runs.init_steps import facts_of, notes_of, pulls_of, steps_of
 from disinto_tui.runs.lifecycle import active_services, refuse_unfinished
-from disinto_tui.runs.project import find_project
+from disinto_tui.runs.project import OTHER_NAMES, find_project
 from disinto_tui.runs.versions import Resolved, resolve
 
 __all__ = ["InitRequest", "Prepared", "plan_init", "read_config"]
@@ -65,7 +65,7 @@ async def plan_init(request: InitRequest) -> Prepared:
     env = _read_env(request.instance)
     world = await _observe(request, new, env)
     _refuse_switch(env, world)
-    await _refuse_rename(request, new, world.endpoint)
+    await _refuse_rename(request, new, env, world.endpoint)
     inputs = _stack_inputs(request, projects)
     stack = build_stack(inputs)
     files = new_files(request, new, inputs, stack, env, world)
@@ -107,20 +107,9 @@ async def _observe(request: InitRequest, project: Project, env: EnvFile | None) 
     return World(endpoint, facts, user, resolved, tuple(containers))  # type: ignore[arg-type]  # none is an error
 
 
-_OTHER_NAMES = (
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "compose.override.yaml",
-    "compose.override.yml",
-    "docker-compose.override.yaml",
-)
-"""Files that a hand-typed `docker compose` would read instead of ours, or beside them (Compose's own order)."""
-
-
 def _refuse_other_names(instance: Instance) -> None:
     """Two truths in one directory: what we write would not be what `docker compose` there reads."""
-    found = [name for name in _OTHER_NAMES if (instance.path / name).exists()]
+    found = [name for name in OTHER_NAMES if (instance.path / name).exists()]
     if found:
         raise Refused(
             f"There is a {found[0]} in {instance.path}.",
@@ -147,9 +136,10 @@ def _refuse_switch(env: EnvFile | None, world: World) -> None:
     )
 
 
-async def _refuse_rename(request: InitRequest, new: Project, endpoint: str) -> None:
+async def _refuse_rename(request: InitRequest, new: Project, env: EnvFile | None, endpoint: str) -> None:
     """Another project name would start a second factory on the same `.env` and `state/`, with empty volumes."""
-    found = await find_project(Engine(endpoint), request.instance)
+    values = env.values({}) if env is not None else {}
+    found = await find_project(Engine(endpoint), request.instance, values)
     if found.containers and found.name != new.factory.project:
         raise Refused(
             f"The factory in this directory runs as {found.name}, and the config calls it {new.factory.project}.",

@@ -16,14 +16,9 @@ from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import DEFAULT_REPOSITORY
 from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs.health import container_state, service_of
-from disinto_tui.runs.observe import (
-    compose_target,
-    is_agents_service,
-    pinned_reference,
-    project_name,
-    read_env,
-)
+from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env
 from disinto_tui.runs.ops_stack import image_is_here
+from disinto_tui.runs.project import find_project
 from disinto_tui.runs.versions import resolve
 
 HEALTH_SECONDS = 180.0
@@ -72,6 +67,7 @@ def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
 async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     """What `disinto up` will do. `one_off` is the shell's AGENTS_IMAGE: it wins once, `.env` stays as it is.
 
+    It is started as the project it was, from the files it was, with the profiles whose services run.
     Raises BadInput, Unavailable, Refused, Failed (Compose refuses the file).
     """
     require_stack(instance)
@@ -80,8 +76,9 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     engine = Engine(endpoint)
     info = await engine.info()
     env = read_env(instance)
+    found = await find_project(engine, instance, env)
     variables: dict[str, str] = {}
-    notes: list[str] = []
+    notes: list[str] = list(found.notes)
     pulls: list[ImagePull] = []
     if one_off:
         resolved = await resolve_here_or_there(engine, repository_of(instance, env), one_off, info.platform)
@@ -90,8 +87,7 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
         notes.append(
             f"AGENTS_IMAGE is set in this shell: {resolved.reference} runs once, .env is not changed"
         )
-    target = compose_target(instance, endpoint).with_variables(variables)
-    data = await config(target)
+    data = await config(found.target(instance, endpoint).with_variables(variables))
     definitions: Mapping[str, Any] = data.get("services") or {}
     build_mode = any("build" in item for name, item in definitions.items() if is_agents_service(name))
     switched: tuple[str, ...] = ()
@@ -99,7 +95,11 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
         switched = tuple(name for name in definitions if is_agents_service(name))
         notes.append("the file is in build mode: for this once the agents services run the image instead")
     active = active_services(definitions, env)
-    containers = {service_of(item): item for item in await engine.containers(project_name(instance))}
+    containers = {service_of(item): item for item in found.containers}
+    profiles = _profiles_in_use(definitions, active, containers)
+    if profiles:
+        active.update({name: item for name, item in definitions.items() if profiles & _profiles(item)})
+        notes.append(f"services of the profile {', '.join(sorted(profiles))} run, so it stays on")
     for item in active.values():
         image = str(item.get("image", ""))
         if image and "build" not in item and not any(entry.reference == image for entry in pulls):
@@ -110,7 +110,13 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     if any(not item.here for item in shown):
         images = [{"reference": item.reference, "digest": item.digest} for item in shown]
         steps.append(Step("pull", "Pull images", "pull", {"images": images}, "not on this host yet"))
-    up = {"variables": variables, "build": building, "image_services": list(switched)}
+    up = {
+        "variables": variables,
+        "build": building,
+        "image_services": list(switched),
+        "files": list(found.files),
+        "profiles": sorted(profiles | _profiles_on(env)) if profiles else [],
+    }
     steps.append(Step("up", "Start the stack", "up", up, "docker compose up", atomic=True))
     waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
     steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
@@ -120,9 +126,9 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     services = tuple(_service_change(name, containers.get(name), variables) for name in active)
     return Plan(
         "up",
-        f"Start {project_name(instance)}" + (f" with {_short(pulls[0].reference)}, once" if one_off else ""),
+        f"Start {found.name}" + (f" with {_short(pulls[0].reference)}, once" if one_off else ""),
         str(instance.path),
-        project_name(instance),
+        found.name,
         endpoint,
         tuple(steps),
         services=services,
@@ -130,7 +136,11 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
         downtime="only for services whose definition or image changed, about 0.5 s each",
         undo="`disinto down` stops it; volumes stay",
         notes=tuple(notes),
-        facts={"to": started, "digest": next((item.digest for item in pulls if item.digest), "")},
+        facts={
+            "to": started,
+            "digest": next((item.digest for item in pulls if item.digest), ""),
+            **found.facts(),
+        },
     )
 
 
@@ -170,27 +180,27 @@ async def resolve_here_or_there(
 
 
 async def plan_down(instance: Instance) -> Plan:
-    """What `disinto down` will do. Raises BadInput when nothing is here, Unavailable without an engine."""
+    """What `disinto down` will do: to the project that runs, whatever it was started as, and to nothing else.
+
+    Raises BadInput when nothing is here, Unavailable without an engine, Refused when it is not clear what runs.
+    """
     endpoint = await find_endpoint()
     engine = Engine(endpoint)
-    project = project_name(instance)
-    containers = await engine.containers(project)
+    found = await find_project(engine, instance)
+    project, containers = found.name, found.containers
     if not containers:
         require_stack(instance)
     volumes = await engine.volumes(project)
     by_labels = False
-    notes = [f"{len(volumes)} named volumes stay, and every file"]
+    notes = [*found.notes, f"{len(volumes)} named volumes stay, and every file"]
     try:
-        await config(compose_target(instance, endpoint))
+        await config(found.target(instance, endpoint))
     except DisintoError as error:
         by_labels = True
         notes.append(f"the compose file cannot be read ({error.why}), so the containers' labels are used")
     names = sorted({service_of(item) for item in containers})
-    steps = (
-        (Step("down", "Stop and remove containers", "down", {"by_labels": by_labels}, atomic=True),)
-        if containers
-        else ()
-    )
+    down = {"by_labels": by_labels, "files": list(found.files)}
+    steps = (Step("down", "Stop and remove containers", "down", down, atomic=True),) if containers else ()
     return Plan(
         "down",
         f"Stop {project}",
@@ -202,17 +212,50 @@ async def plan_down(instance: Instance) -> Plan:
         downtime="until `disinto up`",
         undo="`disinto up` starts it again",
         notes=tuple(notes),
+        facts=found.facts(),
     )
 
 
 def active_services(definitions: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
     """The services `up` starts: those without a profile, and those whose profile `.env` turns on
     (COMPOSE_PROFILES, the way Compose reads it)."""
-    on = {name.strip() for name in env.get("COMPOSE_PROFILES", "").split(",") if name.strip()}
+    on = _profiles_on(env)
     return {
         name: item
         for name, item in definitions.items()
-        if not item.get("profiles") or "*" in on or on & set(item["profiles"])
+        if not item.get("profiles") or "*" in on or on & _profiles(item)
+    }
+
+
+def _profiles_on(env: Mapping[str, str]) -> set[str]:
+    return {name.strip() for name in env.get("COMPOSE_PROFILES", "").split(",") if name.strip()}
+
+
+def _profiles(definition: Mapping[str, Any]) -> set[str]:
+    return set(definition.get("profiles") or ())
+
+
+def _profiles_in_use(
+    definitions: Mapping[str, Any], active: Mapping[str, Any], containers: Mapping[str, Mapping[str, Any]]
+) -> set[str]:
+    """Profiles that somebody turned on with `--profile`: their services run, and are meant to go on running.
+
+    Those of one action (runner, reproduce) have no restart policy: an `up` must not begin them anew.
+    """
+    running = {
+        name
+        for name, item in containers.items()
+        if container_state(item) not in ("exited", "created", "dead")
+    }
+    off = {profile for name in definitions if name not in active for profile in _profiles(definitions[name])}
+    members = {
+        profile: {name: item for name, item in definitions.items() if profile in _profiles(item)}
+        for profile in off
+    }
+    return {
+        profile
+        for profile, items in members.items()
+        if set(items) <= running and all(item.get("restart", "no") != "no" for item in items.values())
     }
 
 

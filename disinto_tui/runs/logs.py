@@ -15,7 +15,7 @@ from disinto_tui.adapters.engine_streams import container_logs, project_events
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.runs.health import service_of
-from disinto_tui.runs.observe import project_name
+from disinto_tui.runs.project import find_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,12 @@ async def follow_logs(
 
     The past is sorted by time across services; what comes afterwards arrives as the engine sends it. With
     `follow`, containers that appear later are attached when they start, and a recreated one goes on where the
-    old one ended. Raises BadInput for a service that has no container, Unavailable without an engine.
+    old one ended. Raises BadInput for a service that has no container, Unavailable without an engine, Refused when
+    several projects run from the instance's directory.
     """
     engine = Engine(await find_endpoint())
-    project = project_name(instance)
-    documents = await engine.containers(project, one_off=True)
+    found = await find_project(engine, instance, one_off=True)
+    project, documents = found.name, found.containers
     wanted = set(services)
     known = {service_of(item) for item in documents}
     if wanted - known:

@@ -7,53 +7,36 @@ forge) is asked apart, so that nobody waits for a slow registry to learn that a 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, compose, config
 from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
-from disinto_tui.adapters.engine_streams import project_events
+from disinto_tui.adapters.engine_streams import compose_events
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.journal import RunDir, list_runs, run_status, unfinished_run
 from disinto_tui.adapters.process import exported, run
-from disinto_tui.core.envfile import EnvFile
-from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.stack_dump import Foreign, GeneratedBy, inspect_header  # not all of `stack`: 15 ms
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
+from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.health import container_state, service_of, started_at
+from disinto_tui.runs.project import (
+    PROJECT_LABEL,
+    Found,
+    by_hand,
+    find_project,
+    started_from,
+    target_of_files,
+)
 
 VERSION_LABEL = "org.opencontainers.image.version"
-_NAME = re.compile(rb"^name:[ \t]*['\"]?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
 _RECENT = 5
-
-
-def project_name(instance: Instance) -> str:
-    """The compose project: `name:` of the compose file, else the directory's name as Compose makes it."""
-    found = _NAME.search(read_bytes(instance.compose_file) or b"")
-    if found:
-        return found[1].decode()
-    return re.sub(r"[^a-z0-9_-]", "", instance.path.name.lower()).lstrip("_-") or "disinto"
-
-
-def read_env(instance: Instance) -> dict[str, str]:
-    """`.env` as Compose reads it with nothing in its environment. Raises BadInput when it is unreadable."""
-    data = read_bytes(instance.env_file)
-    if data is None:
-        return {}
-    return {key: value for key, value in EnvFile.parse(data).values({}).items() if value is not None}
-
-
-def compose_target(instance: Instance, endpoint: str) -> ComposeTarget:
-    """The instance's own files, for commands outside a run."""
-    env_file = str(instance.env_file) if instance.env_file.exists() else None
-    files = tuple(str(path) for path in instance.compose_files())
-    return ComposeTarget(project_name(instance), str(instance.path), files, env_file, endpoint)
 
 
 def is_agents_service(name: str) -> bool:
@@ -68,10 +51,9 @@ class _Compose:
     error: DisintoError | None
 
 
-async def _ask_compose(instance: Instance, endpoint: str) -> _Compose:
+async def _ask_compose(instance: Instance, target: ComposeTarget) -> _Compose:
     if not instance.compose_file.exists():
         return _Compose({}, {}, None)
-    target = compose_target(instance, endpoint)
     try:
         resolved, hashes = await asyncio.gather(
             config(target),
@@ -90,11 +72,16 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
     """
     endpoint = endpoint or await find_endpoint()
     engine = Engine(endpoint)
-    project = project_name(instance)
+    attention: list[Attention] = []
+    try:
+        env = read_env(instance)
+    except BadInput as error:
+        env = {}
+        attention.append(Attention(f".env cannot be read: {error.why}", "problem"))
 
-    async def containers() -> list[dict[str, Any]] | DisintoError:
+    async def find() -> Found | DisintoError:
         try:
-            return await engine.containers(project)
+            return await find_project(engine, instance, env)
         except DisintoError as error:
             return error
 
@@ -104,36 +91,57 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         except DisintoError:
             return ""
 
-    composed, found, answered = await asyncio.gather(
-        _ask_compose(instance, endpoint), containers(), version()
+    hand = by_hand(instance, env)
+    composed, found, answered = await _asked_at_once(
+        instance, target_of_files(instance, hand.name, hand.files, endpoint), find(), version()
     )
-    attention: list[Attention] = []
-    try:
-        env = read_env(instance)
-    except BadInput as error:
-        env = {}
-        attention.append(Attention(f".env cannot be read: {error.why}", "problem"))
-    documents = found if isinstance(found, list) else []
+    if isinstance(found, Refused):  # several projects: none of them is shown as if it were the one
+        attention.append(Attention(f"{found.what} {found.why}", "problem", "docker compose -p NAME down"))
+    if isinstance(found, Found):
+        attention += [Attention(text) for text in found.notes]
+    away = isinstance(found, DisintoError) and not isinstance(found, Refused)
+    documents = found.containers if isinstance(found, Found) else ()
     images = await _images(engine, documents, composed.resolved) if documents else {}
     # Without an engine nobody knows what runs: no list is better than a list of absent services.
-    services = _services(composed, documents, images) if isinstance(found, list) else ()
+    services = _services(composed, documents, images) if isinstance(found, Found) else ()
     view = InstanceView(
         str(instance.path),
-        project,
+        found.name if isinstance(found, Found) else hand.name,
         endpoint,
         _mode(composed.resolved),
         pinned=env.get("AGENTS_IMAGE", ""),
         pinned_version=_tag_of(env.get("AGENTS_IMAGE", "")),
-        running_versions=_running(services),
+        running_versions=("unknown",) if isinstance(found, Refused) else _running(services),
         forge_url=env.get("FORGE_URL", ""),
         engine_version=answered,
-        engine_error="" if isinstance(found, list) else f"{found.what} {found.why} {found.now}",
+        engine_error=str(found) if away else "",
         services=services,
         runs=recent_runs(instance),
         at=time.time(),
     )
     view = replace(view, drift=_drift(instance, view))
     return replace(view, attention=(*attention, *_attention(instance, view, composed)))
+
+
+async def _asked_at_once(
+    instance: Instance,
+    guess: ComposeTarget,
+    find: Coroutine[Any, Any, Found | DisintoError],
+    version: Coroutine[Any, Any, str],
+) -> tuple[_Compose, Found | DisintoError, str]:
+    """Compose is asked about what a hand-typed one would mean while the engine is looked at, and asked again
+    only when something else runs: the usual case waits for neither."""
+    asking = asyncio.ensure_future(_ask_compose(instance, guess))
+    try:
+        found, answered = await asyncio.gather(find, version)
+        target = found.target(instance, guess.endpoint) if isinstance(found, Found) else guess
+        if target == guess:
+            return await asking, found, answered
+    finally:
+        if not asking.done():
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+    return await _ask_compose(instance, target), found, answered
 
 
 async def _images(
@@ -260,7 +268,8 @@ def _drift(instance: Instance, view: InstanceView) -> tuple[str, ...]:
         found.append("docker-compose.yml was edited by hand since it was written")
     elif view.mode != "none" and isinstance(header, Foreign):
         found.append("docker-compose.yml was not written by this tool")
-    others = [version for version in view.running_versions if version != view.pinned_version]
+    running = view.running_versions if view.services else ()
+    others = [version for version in running if version != view.pinned_version]
     if view.mode == "image" and view.pinned_version and others:
         found.append(f"pinned is {view.pinned_version}, running is {', '.join(others)}")
     return tuple(found)
@@ -329,8 +338,9 @@ def _summary(item: RunDir) -> RunSummary:
 async def watch_instance(instance: Instance, *, quiet: float = 0.25) -> AsyncIterator[InstanceView]:
     """A view now, and a new one whenever the engine says a container of the project changed.
 
-    Bursts (a recreate is six events) are gathered for `quiet` seconds. Ends when the engine goes away,
-    after a last view that says so.
+    A container that is started from the instance's directory counts, whatever its project is called. Bursts (a
+    recreate is six events) are gathered for `quiet` seconds. Ends when the engine goes away, after a last view
+    that says so.
     """
     endpoint = await find_endpoint()
     began = time.time()
@@ -339,9 +349,14 @@ async def watch_instance(instance: Instance, *, quiet: float = 0.25) -> AsyncIte
     if view.engine_error:
         return
     try:
-        async with project_events(Engine(endpoint), view.project, since=began) as stream:
+        async with compose_events(Engine(endpoint), since=began) as stream:
             stream.linger = quiet
-            async for _ in stream:
-                yield await observe(instance, endpoint=endpoint)
+            async for batch in stream:
+                labels = [(event.get("Actor") or {}).get("Attributes") or {} for event in batch]
+                if any(
+                    item.get(PROJECT_LABEL) == view.project or started_from(item, instance) for item in labels
+                ):
+                    view = await observe(instance, endpoint=endpoint)
+                    yield view
     except DisintoError:
         yield await observe(instance, endpoint=endpoint)

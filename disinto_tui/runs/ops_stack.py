@@ -32,9 +32,9 @@ _LEFTOVER = re.compile(r"^/?[0-9a-f]{12}_")
 
 
 def target_of(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
-    """The compose target of a step: the instance's files, or its staged ones for the check before."""
+    """The compose target of a step: `files`, else the instance's own, or its staged ones for the check before."""
     instance, directory = ctx.instance, str(ctx.instance.path)
-    files = [str(path) for path in instance.compose_files()]
+    files = list(params.get("files") or [str(path) for path in instance.compose_files()])
     env_file: Path | None = instance.env_file
     if params.get("staged"):
         files = [str(_staged_or_real(ctx, instance.compose_file)), *files[1:]]

@@ -79,7 +79,7 @@ async def plan_switch(request: SwitchRequest) -> Prepared:
     engine = Engine(endpoint)
     info = await engine.info()
     env = read_env(instance)
-    found = await find_project(engine, instance)
+    found = await find_project(engine, instance, env)
     definitions = (await config(found.target(instance, endpoint))).get("services") or {}
     _refuse_build_mode(definitions, request.wanted)
     wanted = await _resolve(request, engine, repository_of(instance, env), info)
@@ -229,6 +229,7 @@ async def _plan(
             "digest": wanted.digest,
             "by": _who(),
             "by_hand": _by_hand(found, instance, before, services),
+            **found.facts(),
             "summary": (f"{found.name} {'runs' if services else 'is pinned to'} {pin}.",),
         },
     )
