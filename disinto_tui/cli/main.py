@@ -24,6 +24,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "versions": ("disinto_tui.cli.versions", "The versions there are, and which is running here."),
     "use": ("disinto_tui.cli.switch", "Switch to a version; it goes back by itself when it fails."),
     "rollback": ("disinto_tui.cli.switch", "Back to the last known good version, or to one you name."),
+    "formulas": (
+        "disinto_tui.cli.formulas",
+        "The formulas there are, or one of them, and what is wrong with any.",
+    ),
+    "run": ("disinto_tui.cli.formulas", "Run a formula's executable steps."),
     "runs": ("disinto_tui.cli.runs", "What was done here, newest first."),
     "attach": ("disinto_tui.cli.runs", "Watch a run, live or afterwards."),
     "resume": ("disinto_tui.cli.runs", "Finish a run that stopped half-way, or take it back."),

@@ -20,7 +20,8 @@ _PROGRESS_SECONDS = 2.0
 def plan_lines(plan: Plan, output: Output) -> Iterator[str]:
     """The plan as an operator reads it before saying yes: dangers first."""
     yield output.style(plan.title, "bold")
-    yield output.style(f"  engine {plan.endpoint} · project {plan.project} · {plan.directory}", "dim")
+    engine = f"engine {plan.endpoint} · " if plan.endpoint else ""
+    yield output.style(f"  {engine}project {plan.project} · {plan.directory}", "dim")
     for text in plan.dangers:
         yield output.style(f"  ▲ {text}", "yellow")
     yield from _files(plan, output)

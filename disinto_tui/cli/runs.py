@@ -115,4 +115,9 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
         return ExitCode.DONE
     if not session.confirm("Take it back?" if undo else "Finish it?", default=not undo):
         return ExitCode.INTERRUPTED
-    return wait_for(carry_out(session, found, undo=undo))
+    secrets = None
+    if plan.kind == "formula" and not undo:
+        from disinto_tui.cli.formulas import secrets_of
+
+        secrets = secrets_of(plan.secrets)
+    return wait_for(carry_out(session, found, undo=undo, secrets=secrets))

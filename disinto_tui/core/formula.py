@@ -136,10 +136,10 @@ _STEP: Mapping[str, str] = {
 }
 
 
-def read_formula(source: bytes | str, file: str, *, operations: Sequence[str] = ()) -> Formula:
+def read_formula(source: bytes | str, file: str, *, operations: Sequence[str] | None = None) -> Formula:
     """Read a formula file named `file`. Raises nothing: what is wrong is in `problems`, each at its line.
 
-    `operations` are the built-in operations a step may use; with none given, any name passes.
+    `operations` are the built-in operations a step may use; None lets any name pass.
     """
     reading = read_toml(source)
     stem = file.rpartition("/")[2].removesuffix(".toml")
@@ -154,7 +154,7 @@ def read_formula(source: bytes | str, file: str, *, operations: Sequence[str] = 
 
 class _Reader:
     def __init__(
-        self, data: dict[str, Any], places: Places, file: str, stem: str, operations: Sequence[str]
+        self, data: dict[str, Any], places: Places, file: str, stem: str, operations: Sequence[str] | None
     ) -> None:
         self.data, self.places, self.file, self.stem, self.operations = data, places, file, stem, operations
         self.problems: list[Problem] = []
@@ -269,7 +269,7 @@ class _Reader:
         run, uses = self.text(path, "run"), self.text(path, "uses")
         if run and uses:
             self.report((*path, "uses"), "a step has `run` or `uses`, not both")
-        if uses and self.operations and uses not in self.operations:
+        if uses and self.operations is not None and uses not in self.operations:
             near = nearest(uses, list(self.operations))
             self.report(
                 (*path, "uses"), f"there is no operation {uses}", f"did you mean {near}?" if near else ""

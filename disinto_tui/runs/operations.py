@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
+from disinto_tui.runs.ops_script import Script
 from disinto_tui.runs.ops_stack import (
     CheckCompose,
     Down,
@@ -37,4 +38,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "recreate": Recreate(),
     "watch-switch": WatchSwitch(),
     "record-good": RecordGood(),
+    "script": Script(),
 }

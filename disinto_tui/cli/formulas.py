@@ -1,0 +1,172 @@
+"""`formulas`, `run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from disinto_tui.cli.common import Session, session_options, wait_for
+from disinto_tui.core.errors import BadInput, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from disinto_tui.core.formula import Formula
+    from disinto_tui.core.plan import Plan
+    from disinto_tui.runs.formulas import Listed
+
+
+@click.command()
+@click.argument("name", required=False)
+@session_options()
+def formulas(session: Session, name: str | None) -> int:
+    """The formulas of this factory and of this tool; with NAME (or a file), one of them whole.
+
+    A file with mistakes is listed with the first one; `disinto formulas NAME` shows them all.
+    """
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.runs.formulas import find_formula, list_formulas
+
+    instance = Instance.at(session.directory)
+    if name is not None:
+        return _show(session, find_formula(instance, name))
+    found = list_formulas(instance)
+    if session.output.as_json:
+        session.output.document([_document(item) for item in found])
+        return ExitCode.DONE
+    width = max((len(item.formula.name) for item in found), default=0)
+    for item in found:
+        formula = item.formula
+        first = formula.description.strip().split("\n")[0]
+        wrong = next((problem for problem in formula.problems if problem.severity == "error"), None)
+        if wrong is not None:
+            first = f"line {wrong.line}: {wrong.message}"
+        shadow = "  (another one of this name comes before)" if item.shadowed else ""
+        session.output.data(f"{formula.name:<{width}}  {_kind(formula):<10}  {first}{shadow}".rstrip())
+    if not found:
+        session.output.say(f"There are no formulas; yours belong into {instance.path / 'formulas'}.")
+    return ExitCode.DONE
+
+
+def _kind(formula: Formula) -> str:
+    if not formula.valid:
+        return "✗ invalid"
+    return f"{len(formula.steps)} steps" if formula.executable else "prose"
+
+
+def _document(item: Listed) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    formula = item.formula
+    plain = asdict(formula)
+    return {**plain, "path": str(item.path), "executable": formula.executable, "valid": formula.valid}
+
+
+def _show(session: Session, item: Listed) -> int:
+    formula = item.formula
+    if session.output.as_json:
+        session.output.document(_document(item))
+    else:
+        for line in _lines(item):
+            session.output.data(line)
+    if formula.valid:
+        return ExitCode.DONE
+    if not session.output.as_json:
+        for problem in formula.problems:
+            session.output.say(f"✗ {problem}")
+    return ExitCode.BAD_INPUT
+
+
+def _lines(item: Listed) -> Iterator[str]:
+    from disinto_tui.core.text import neutralise
+
+    formula = item.formula
+    yield f"{formula.name}  version {formula.version}  {item.path}"
+    for line in formula.description.strip().splitlines():
+        yield f"  {neutralise(line)}".rstrip()
+    for variable in formula.variables:
+        default = (
+            "required" if variable.required else f"default {variable.default!r}" if variable.default else ""
+        )
+        yield f"  --set {variable.name}=…  {default}  {neutralise(variable.description)}".rstrip()
+    for number, step in enumerate(formula.steps, start=1):
+        what = f"uses {step.uses}" if step.uses else "script" if step.run else "prose"
+        extra = [f"needs {', '.join(step.needs)}"] if step.needs else []
+        extra += [f"secrets {', '.join(step.secrets)}"] if step.secrets else []
+        extra += [f"at most {step.timeout:g} s"] if step.timeout else []
+        extra += [f"{step.retries} retries"] if step.retries else []
+        yield f"{number:>3}. {step.id:<16} {neutralise(step.title)}  ({'; '.join([what, *extra])})"
+        for line in (step.run or step.description).strip().splitlines():
+            yield f"     │ {neutralise(line)}".rstrip()
+
+
+@click.command("run")
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A variable of the formula.")
+@session_options(changes=True)
+def run(session: Session, name: str, settings: tuple[str, ...]) -> int:
+    """Run the executable steps of a formula, by its name or its file.
+
+    Each step's check is asked first, so that a run that failed half-way goes on with `disinto resume`. Secrets are
+    taken from the environment under their names, or asked for, and reach the steps that name them.
+    """
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.stack import do_plan
+    from disinto_tui.runs.formulas import find_formula, plan_formula
+    from disinto_tui.runs.lifecycle import refuse_unfinished
+    from disinto_tui.runs.project import project_name
+
+    values = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise BadInput(
+                "A variable cannot be read.",
+                f"`--set {text}` has no name and value.",
+                "Set variables like `--set name=value`.",
+                code="formula.variable",
+            )
+        values[key] = value
+
+    async def work() -> ExitCode:
+        instance = Instance.at(session.directory)
+        refuse_unfinished(instance)
+        plan = plan_formula(instance, find_formula(instance, name), values, project_name(instance))
+        secrets = {} if session.dry_run else secrets_of(plan.secrets)
+        if not session.output.as_json:
+            _show_steps(session, plan)
+        return await do_plan(session, instance, plan, question="Run it?", secrets=secrets)
+
+    return wait_for(work())
+
+
+def _show_steps(session: Session, plan: Plan) -> None:
+    write = session.output.data if session.dry_run else session.output.say
+    for number, step in enumerate(plan.steps, start=1):
+        write(f"{number:>3}. {step.id:<16} {step.title}")
+        for line in str(step.params["script"]).strip().splitlines():
+            write(f"     │ {line}".rstrip())
+
+
+def secrets_of(names: Sequence[str]) -> dict[str, str]:
+    """The values of secrets by name: from the environment, else asked for.
+
+    Raises BadInput `secret.missing` without a terminal to ask on.
+    """
+    found = {}
+    for name in names:
+        value = os.environ.get(name, "")
+        if not value and sys.stdin.isatty():
+            value = click.prompt(name, hide_input=True, err=True)
+        if not value:
+            raise BadInput(
+                f"The secret {name} is missing.",
+                "The formula names it, and it is not in the environment.",
+                f"Set it for this one command ({name}=… disinto run …), then try again.",
+                code="secret.missing",
+            )
+        found[name] = value
+    return found

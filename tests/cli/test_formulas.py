@@ -1,0 +1,194 @@
+"""`formulas` and `run`: what there is, what is wrong with it, and executing it, without an engine."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.factory import Cli
+
+TOKEN = "s3cr3t-" + "value-of-a-token"
+NIGHTLY = """
+name = "nightly"
+description = "Looks around."
+
+[vars.who]
+description = "whom to greet"
+required = true
+
+[vars.greeting-word]
+default = "hello"
+
+[[steps]]
+id = "greet"
+title = "Say hello"
+run = '''
+echo "$GREETING_WORD $WHO from $PLACE"
+echo "with $MY_TOKEN"
+echo "${OF_THE_SHELL-nothing else}"
+'''
+env = { PLACE = "${vars.who}-land" }
+secrets = ["MY_TOKEN"]
+
+[[steps]]
+id = "note"
+title = "Take a note"
+run = "date +%N >> notes"
+
+[[steps]]
+id = "gate"
+title = "Wait for the gate"
+needs = ["note"]
+run = "test -e gate"
+
+[[steps]]
+id = "once"
+title = "Done when its check says so"
+run = "echo made >> made"
+check = "test -e made"
+"""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    directory = tmp_path / "factory"
+    (directory / "formulas").mkdir(parents=True)
+    (directory / "formulas" / "nightly.toml").write_text(NIGHTLY)
+    return Cli(tmp_path, directory, "unix:///nonexistent/docker.sock")
+
+
+def formula(cli: Cli, name: str, text: str) -> None:
+    (cli.directory / "formulas" / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
+
+
+def test_formulas_are_listed_and_a_broken_one_does_not_hide_the_others(cli: Cli) -> None:
+    formula(cli, "prose", '[[steps]]\nid = "a"\ntitle = "Think"\n')
+    formula(cli, "broken", '[[steps]]\nid = "a"\nneeds = ["z"]\n')
+    (cli.directory / "formulas" / "odd.toml").write_text('name = "odd"\ndescription = """\n\\d\n"""\n')
+    said = cli("formulas")
+    assert said.code == 0, said.err
+    lines = {line.split()[0]: line for line in said.out.splitlines()}
+    assert "4 steps" in lines["nightly"]
+    assert "prose" in lines["prose"]
+    assert "line 4: there is no step z" in lines["broken"]
+    assert "line 3" in lines["odd"]
+    document = {item["name"]: item for item in cli("formulas", "--json").document}
+    assert document["nightly"]["executable"] is True
+    assert document["broken"]["valid"] is False
+    assert document["broken"]["problems"][0]["line"] == 4
+
+
+def test_one_formula_is_shown_whole(cli: Cli) -> None:
+    said = cli("formulas", "nightly")
+    assert said.code == 0
+    for words in ("--set who=…  required", "1. greet", "secrets MY_TOKEN", "│ test -e gate", "needs note"):
+        assert words in said.out
+    formula(cli, "broken", "foo = 1\n[[steps]]\n")
+    said = cli("formulas", "broken")
+    assert said.code == 2
+    assert "broken.toml:2: foo" in said.err
+    assert "broken.toml:3: steps.0: a step has no id" in said.err
+    none = cli("formulas", "nosuch")
+    assert none.code == 2
+    assert "nightly" in none.err
+
+
+def test_a_run_goes_on_from_where_it_failed(cli: Cli) -> None:
+    env = {"MY_TOKEN": TOKEN, "OF_THE_SHELL": "a stray variable"}
+    said = cli("run", "nightly", "--set", "who=ops", "--yes", env=env)
+    assert said.code == 1, said.err
+    assert "hello ops from ops-land" in said.err
+    assert "nothing else" in said.err
+    assert "The step gate failed." in said.err
+    assert not (cli.directory / "made").exists()
+    (cli.directory / "gate").touch()
+    again = cli("resume", "--yes", env=env)
+    assert again.code == 0, again.err
+    assert len((cli.directory / "notes").read_text().splitlines()) == 1  # done before, and not done twice
+    assert (cli.directory / "made").read_text() == "made\n"
+    assert "nightly is done." in again.out + again.err
+
+
+def test_a_check_says_that_a_step_is_done(cli: Cli) -> None:
+    (cli.directory / "made").write_text("by hand\n")
+    (cli.directory / "gate").touch()
+    said = cli("run", "nightly", "--set", "who=ops", "--yes", env={"MY_TOKEN": TOKEN})
+    assert said.code == 0, said.err
+    assert "Its check says that it is done." in said.err
+    assert (cli.directory / "made").read_text() == "by hand\n"
+
+
+def test_a_secret_reaches_its_step_and_nothing_else(cli: Cli) -> None:
+    text = '[[steps]]\nid = "a"\nrun = "echo [$MY_TOKEN]; printenv MY_TOKEN | md5sum >sum"\nsecrets = ["MY_TOKEN"]\n'
+    text += '[[steps]]\nid = "b"\nrun = "echo left: ${MY_TOKEN-nothing}"\n'
+    formula(cli, "keep", text)
+    said = cli("run", "keep", "--yes", env={"MY_TOKEN": TOKEN})
+    assert said.code == 0, said.err
+    assert "left: nothing" in said.err
+    assert (cli.directory / "sum").exists()
+    assert TOKEN not in said.err + said.out
+    for path in cli.directory.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+    missing = cli("run", "keep", "--yes")
+    assert missing.code == 2
+    assert "The secret MY_TOKEN is missing." in missing.err
+
+
+def test_a_script_that_hangs_is_ended_with_its_children(cli: Cli) -> None:
+    formula(cli, "slow", '[[steps]]\nid = "a"\nrun = "sleep 300 & echo $! >pid; wait"\ntimeout = 1\n')
+    said = cli("run", "slow", "--yes")
+    assert said.code == 1
+    assert "still running after 1 s" in said.err
+    pid = int((cli.directory / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_retries_and_a_failure_that_only_warns(cli: Cli) -> None:
+    text = '[[steps]]\nid = "a"\nrun = "echo x >>tries; test $(wc -l <tries) -gt 1"\nretries = 2\n'
+    text += '[[steps]]\nid = "b"\nrun = "exit 7"\non_failure = "warn"\n[[steps]]\nid = "c"\nrun = "touch c"\n'
+    formula(cli, "patient", text)
+    said = cli("run", "patient", "--yes", "--json")
+    assert said.code == 0, said.err
+    ended = said.events[-1]
+    assert ended["result"]["warnings"] == ["b: Its script ended with exit code 7."]
+    assert (cli.directory / "tries").read_text() == "x\nx\n"
+    assert (cli.directory / "c").exists()
+
+
+def test_a_pipe_that_breaks_in_the_middle_is_a_failure(cli: Cli) -> None:
+    formula(cli, "pipes", '[[steps]]\nid = "a"\nrun = "false | cat; echo never >never"\n')
+    assert cli("run", "pipes", "--yes").code == 1
+    assert not (cli.directory / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["run", "nightly"], "who is not set"),
+        (["run", "nightly", "--set", "who"], "has no name and value"),
+        (["run", "nightly", "--set", "who=x", "--set", "hwo=y"], "has no variable hwo"),
+        (["run", "nosuch"], "There is no formula nosuch"),
+        (["run", "/nowhere/x.toml"], "There is no file"),
+        (["run", "prose"], "nothing to execute"),
+        (["run", "broken"], "cannot be run"),
+    ],
+)
+def test_what_cannot_be_run_is_three_sentences_and_code_2(cli: Cli, argv: list[str], words: str) -> None:
+    formula(cli, "prose", '[[steps]]\nid = "a"\n')
+    formula(cli, "broken", "foo = 1\n")
+    said = cli(*argv, "--yes")
+    assert said.code == 2, said.err
+    assert words in said.err
+    assert not (cli.directory / ".disinto").exists()
+
+
+def test_a_dry_run_shows_every_script_and_executes_none(cli: Cli) -> None:
+    said = cli("run", "nightly", "--set", "who=ops", "--dry-run")
+    assert said.code == 0, said.err
+    assert re.search(r"│ date \+%N >> notes", said.out)
+    assert "who = ops" in said.out
+    assert not (cli.directory / "notes").exists()
