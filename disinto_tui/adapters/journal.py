@@ -204,9 +204,17 @@ def step_states(events: Sequence[JournalEvent]) -> dict[str, str]:
     return states
 
 
-def unfinished_run(instance: Instance) -> RunDir | None:
-    """The newest run when it was left half-way (killed, failed or cancelled with steps done), else None."""
+def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | None:
+    """The newest run when it was left half-way (killed, failed or cancelled with steps done), else None.
+
+    Scripts of a formula leave the instance as it is, so a later one does not hide a run that left it half-way.
+    The newest run of a formula counts like any other, or not at all (`formulas`).
+    """
+    seen_formula = not formulas
     for run in list_runs(instance):
+        formula = run.plan().kind == "formula"
+        if formula and seen_formula:
+            continue
         events = run.events()
         status = run_status(run, events)
         if status == "planned":
@@ -215,6 +223,9 @@ def unfinished_run(instance: Instance) -> RunDir | None:
             status in ("failed", "cancelled")
             and (_stuck(events) or any(state == "done" for state in step_states(events).values()))
         )
+        if formula and not half_way:
+            seen_formula = True
+            continue
         return run if half_way else None
     return None
 

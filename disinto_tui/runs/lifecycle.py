@@ -38,9 +38,10 @@ def require_stack(instance: Instance) -> None:
 def refuse_unfinished(instance: Instance) -> None:
     """Raise Refused when an earlier run stopped half-way: it is finished or taken back first.
 
-    `up` and `down` write no file and begin anew from what is there, so one of those may simply be repeated.
+    `up` and `down` write no file and begin anew from what is there, so one of those may simply be repeated, and a
+    formula's scripts leave the instance as it is.
     """
-    run = unfinished_run(instance)
+    run = unfinished_run(instance, formulas=False)
     if run is not None and run.plan().kind not in ("up", "down"):
         raise Refused(
             f"“{run.plan().title}” stopped half-way.",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import (
     JournalWriter,
+    RunDir,
     create_run,
     find_run,
     list_runs,
@@ -29,8 +30,10 @@ from disinto_tui.core.events import (
     Progress,
     RunEnded,
     RunStarted,
+    RunState,
     StepEnded,
     StepStarted,
+    StepState,
     event_from_json,
     event_to_json,
 )
@@ -154,3 +157,31 @@ def test_runs_are_found_by_a_unique_beginning(tmp_path: Path) -> None:
         find_run(instance, "2")
     with pytest.raises(BadInput):
         find_run(instance, "nothing-like-it")
+
+
+def test_a_formula_does_not_hide_a_run_that_was_left_half_way(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+
+    def ended(kind: str, state: RunState, step: StepState) -> str:
+        run = create_run(instance, Plan(kind, kind, str(tmp_path), "p", "", (Step("a", "A", "x"),)))
+        stamp = run.path.with_name(f"2026110{len(list(instance.runs.iterdir()))}-000000-{kind}-0000")
+        run.path.rename(stamp)  # names sort by time, and these were made within a second
+        writer = JournalWriter(RunDir(stamp))
+        writer.write(StepEnded(1.0, "a", step, 1.0))
+        writer.write(RunEnded(2.0, state, 0))
+        writer.close()
+        return stamp.name
+
+    def found(*, formulas: bool = True) -> str:
+        run = unfinished_run(instance, formulas=formulas)
+        return run.id if run is not None else ""
+
+    half_way = ended("switch", "failed", "done")
+    ended("formula", "done", "done")
+    assert found() == found(formulas=False) == half_way
+    script = ended("formula", "failed", "done")
+    assert (found(), found(formulas=False)) == (script, half_way)
+    ended("formula", "done", "done")
+    assert found() == half_way
+    ended("switch", "done", "done")
+    assert found() == ""
