@@ -9,6 +9,20 @@ HOME_SCOPES = {"home": "Home", "list": "Lists", "init": "New factory"}
 HOME_ACTIONS: tuple[Row, ...] = (
     # -- home ------------------------------------------------------------------------------------------------
     (
+        "home.versions",
+        "v",
+        "versions",
+        "The versions there are: in the registry, on this host, and what ran here. Switching starts there.",
+        9,
+    ),
+    (
+        "home.undo",
+        "u",
+        "undo",
+        "Goes back to the last version that was known good here. Shows what it would do first.",
+        12,
+    ),
+    (
         "home.init",
         "i",
         "init",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,12 +106,14 @@ class DisintoApp(App[int]):
 
     def set_where(self, project: str, endpoint: str) -> None:
         """Tell every header which project and engine this is, once it is known."""
+        from disinto_tui.tui.screens.base import DisintoScreen
         from disinto_tui.tui.widgets.frame import TopLine
 
         self.project, self.endpoint = project, endpoint
         for screen in self.screen_stack:
-            for line in screen.query(TopLine):
-                line.say(right=self.where())
+            if isinstance(screen, DisintoScreen):
+                for line in screen.query("#top").results(TopLine):
+                    line.say(right=screen.aside())
 
     def open_run(self, run: RunDir, pid: int | None = None) -> None:
         """Show a run, live or afterwards."""
@@ -125,9 +127,47 @@ class DisintoApp(App[int]):
         """Begin a new factory here."""
         self.push_screen(screens.init_screen(options))
 
-    def review(self, plan: Plan, answer: Callable[[bool], None], *, yes: str = "Do it") -> None:
-        """Show a plan; `answer` is called with what the operator decided."""
-        self.push_screen(screens.review_screen(plan, yes), lambda result: answer(bool(result)))
+    def open_versions(self, **options: Any) -> None:
+        """Show the versions there are."""
+        self.push_screen(screens.versions_screen(options))
+
+    def review(
+        self,
+        plan: Plan,
+        answer: Callable[[bool], None],
+        *,
+        yes: str = "Do it",
+        at_work: Sequence[str] = (),
+        idle: Callable[[], None] | None = None,
+    ) -> None:
+        """Show a plan; `answer` is called with what the operator decided.
+
+        `at_work` says who is interrupted by it; `idle` is called instead when the operator rather waits for them.
+        """
+
+        def decided(result: str | None) -> None:
+            if result == "idle" and idle is not None:
+                idle()
+            else:
+                answer(result == "yes")
+
+        self.push_screen(screens.review_screen(plan, yes, at_work, idle is not None), decided)
+
+    def start(self, plan: Plan, staged: dict[str, bytes] | None = None) -> bool:
+        """Make a run of a confirmed plan and begin it. False (and a message) when it cannot be."""
+        from disinto_tui.adapters.journal import create_run
+        from disinto_tui.core.errors import DisintoError
+        from disinto_tui.tui.screens.base import unreadable
+
+        try:
+            run = create_run(self.instance, plan, staged or {})
+        except DisintoError as error:
+            self.show_error(error)
+        except OSError as error:
+            self.show_error(unreadable(error))
+        else:
+            return self.begin(run)
+        return False
 
     def begin(self, run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> bool:
         """Start a run's process and show it. False (and a message) when the instance is busy."""

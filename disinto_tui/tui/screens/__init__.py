@@ -5,7 +5,7 @@ No function here has the name of a module beside it: importing the module would 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,11 +37,20 @@ def run_screen(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
     return RunScreen(run_dir, pid=pid)
 
 
-def review_screen(plan: Plan, yes: str = "Do it") -> Screen[bool]:
-    """The plan before anything changes; its result is the answer."""
+def review_screen(
+    plan: Plan, yes: str = "Do it", at_work: Sequence[str] = (), idle: bool = False
+) -> Screen[str]:
+    """The plan before anything changes; its result is the answer: "yes", "idle" or "cancel"."""
     from disinto_tui.tui.screens.review import ReviewScreen
 
-    return ReviewScreen(plan, yes=yes)
+    return ReviewScreen(plan, yes=yes, at_work=at_work, idle=idle)
+
+
+def versions_screen(options: Mapping[str, Any]) -> Screen[None]:
+    """The versions there are: registry, this host, history."""
+    from disinto_tui.tui.screens.versions import VersionsScreen
+
+    return VersionsScreen(**options)
 
 
 def logs_screen(source: LogSource, service: str = "") -> Screen[None]:

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from disinto_tui.tui.widgets.frame import KeyBar, Rule, TopLine
 
 if TYPE_CHECKING:
+    from disinto_tui.core.errors import DisintoError
     from disinto_tui.tui.app import DisintoApp
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class DisintoScreen(Screen[T], _Here, Generic[T]):
 
     def compose(self) -> ComposeResult:
         """Header, rule, body, keys."""
-        yield TopLine(self.headline(), self.disinto.where(), id="top")
+        yield TopLine(self.headline(), self.aside(), id="top")
         yield Rule(id="top-rule")
         yield from self.body()
         yield KeyBar(id="keys")
@@ -48,6 +49,14 @@ class DisintoScreen(Screen[T], _Here, Generic[T]):
     def headline(self) -> str:
         """The header's left text."""
         return f"disinto · {self.disinto.project}"
+
+    def aside(self) -> str:
+        """The header's right text."""
+        return self.disinto.where()
+
+    def key_label(self, action_id: str) -> str:
+        """What the line of keys calls an action right now; "" leaves it at the action table's word."""
+        return ""
 
     def body(self) -> Iterable[Widget]:
         """The widgets between the rule and the keys."""
@@ -59,3 +68,15 @@ class DisintoModal(ModalScreen[T], _Here, Generic[T]):
 
     SCOPES: tuple[str, ...] = ()
     HELP = ""
+
+
+def unreadable(error: OSError) -> DisintoError:
+    """A file of the instance that cannot be used, in three sentences."""
+    from disinto_tui.core.errors import Unavailable
+
+    return Unavailable(
+        "The factory's directory cannot be used.",
+        f"{error.filename or 'A file in it'}: {error.strerror}.",
+        "Start disinto as the user who owns it.",
+        code="instance.unreadable",
+    )

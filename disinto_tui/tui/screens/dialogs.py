@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from disinto_tui.tui.screens.base import DisintoModal
 
-_CSS = """
+MODAL_CSS = """
 {name} {{ align: center middle; background: $background 60%; }}
 {name} > Vertical {{
     width: 72; max-width: 94%; height: auto; max-height: 90%;
@@ -64,7 +64,7 @@ def _bracketed(label: str) -> Content:
 class Ask(DisintoModal[bool]):
     """One question. Esc and the focused button are the safe answer."""
 
-    DEFAULT_CSS = _CSS.format(name="Ask")
+    DEFAULT_CSS = MODAL_CSS.format(name="Ask")
     BINDINGS = [("escape", "no", "no"), ("left,up", "app.focus_previous"), ("right,down", "app.focus_next")]
 
     def __init__(self, question: str, detail: str, *, yes: str, no: str, danger: bool = False) -> None:
@@ -95,7 +95,7 @@ class Ask(DisintoModal[bool]):
 class Notice(DisintoModal[None]):
     """Three sentences and one button."""
 
-    DEFAULT_CSS = _CSS.format(name="Notice")
+    DEFAULT_CSS = MODAL_CSS.format(name="Notice")
     BINDINGS = [("escape", "close", "close")]
 
     def __init__(self, what: str, why: str, now: str) -> None:
@@ -125,7 +125,7 @@ class AskPath(DisintoModal[str]):
     """Where to write a file. `check` returns a sentence when the path will not do, "" when it will."""
 
     DEFAULT_CSS = (
-        _CSS.format(name="AskPath")
+        MODAL_CSS.format(name="AskPath")
         + """
     AskPath Input { border: none; height: 1; padding: 0 1; background: $lift; }
     AskPath .problem { color: $warn; height: auto; min-height: 1; }

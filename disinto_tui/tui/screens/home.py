@@ -19,7 +19,7 @@ from textual.widget import Widget
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.view import Attention, InstanceView
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.base import DisintoScreen
+from disinto_tui.tui.screens.base import DisintoScreen, unreadable
 from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_glance import Glance
 from disinto_tui.tui.widgets.home_lines import LineList
@@ -30,6 +30,7 @@ from disinto_tui.tui.widgets.service_table import ServiceTable
 if TYPE_CHECKING:
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.core.plan import Plan
+    from disinto_tui.runs.switch import Prepared
 
 Views = Callable[["Instance"], AsyncIterator[InstanceView]]
 """Gives views of an instance as it changes (`runs.watch.live_views`)."""
@@ -145,7 +146,7 @@ class HomeScreen(DisintoScreen[None]):
             except DisintoError as error:
                 self.post_message(self.Unseen(error))
             except OSError as error:
-                self.post_message(self.Unseen(_unreadable(error)))
+                self.post_message(self.Unseen(unreadable(error)))
             if not self._own_source:
                 return
             await asyncio.sleep(wait)
@@ -268,6 +269,12 @@ class HomeScreen(DisintoScreen[None]):
             self._open_unfinished()
         elif command[:2] == ["disinto", "logs"] and len(command) == 3:
             self._open_logs(command[2])
+        elif command[:2] == ["disinto", "use"] and len(command) == 3:
+            self._switch(command[2])
+        elif command[:2] == ["disinto", "rollback"]:
+            self._switch(command[2], back=True) if len(command) == 3 else self.action_undo()
+        elif command[:2] == ["disinto", "versions"]:
+            self.action_versions()
         elif command == ["disinto", "up"]:
             self.action_up()
         elif command[:2] == ["disinto", "init"]:
@@ -300,13 +307,42 @@ class HomeScreen(DisintoScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Up, down and logs need a factory."""
-        if action in ("up", "down", "logs"):
+        if action == "undo":
+            return self.view is not None and bool(self.view.pinned)
+        if action in ("up", "down", "logs", "versions"):
             return self.view is not None and has_factory(self.view)
         return True
 
     def action_init(self) -> None:
         """A new factory, or this one made anew from a changed config."""
         self.disinto.open_init()
+
+    def action_versions(self) -> None:
+        """The versions there are."""
+        services = self.view.services if self.view is not None else ()
+        self.disinto.open_versions(
+            agents=[item.name for item in services if item.uses_agents_image],
+            building=self.view is not None and self.view.mode == "build",
+        )
+
+    def action_undo(self) -> None:
+        """Plan the way back, review, go."""
+        self._switch("", back=True)
+
+    def _switch(self, version: str, *, back: bool = False) -> None:
+        from disinto_tui.tui.screens.switching import switch, undo_title, wanted_title
+
+        instance = self.disinto.instance
+
+        async def plan(when_idle: float | None) -> Prepared:
+            from disinto_tui.runs.switch import SwitchRequest, plan_rollback, plan_switch
+
+            if back:
+                return await plan_rollback(instance, version, when_idle=when_idle)
+            return await plan_switch(SwitchRequest(instance, version, when_idle=when_idle))
+
+        title = undo_title(version) if back else wanted_title(version)
+        switch(self, title, plan, yes="Go back" if back else "Switch now")
 
     def action_logs(self) -> None:
         """The logs of all services."""
@@ -340,7 +376,7 @@ class HomeScreen(DisintoScreen[None]):
         except DisintoError as error:
             self.post_message(self.Planned(None, error))
         except OSError as error:
-            self.post_message(self.Planned(None, _unreadable(error)))
+            self.post_message(self.Planned(None, unreadable(error)))
         else:
             self.post_message(self.Planned(plan, None))
 
@@ -361,29 +397,6 @@ class HomeScreen(DisintoScreen[None]):
         def answer(yes: bool) -> None:
             if yes:
                 # The review is still on top while it answers; what comes next goes over this screen.
-                self.call_later(self._begin, plan)
+                self.call_later(self.disinto.start, plan)
 
         self.disinto.review(plan, answer, yes="Start it" if plan.kind == "up" else "Stop it")
-
-    def _begin(self, plan: Plan) -> None:
-        from disinto_tui.adapters.journal import create_run
-
-        try:
-            run = create_run(self.disinto.instance, plan)
-        except DisintoError as error:
-            self.disinto.show_error(error)
-        except OSError as error:
-            self.disinto.show_error(_unreadable(error))
-        else:
-            self.disinto.begin(run)
-
-
-def _unreadable(error: OSError) -> DisintoError:
-    from disinto_tui.core.errors import Unavailable
-
-    return Unavailable(
-        "The factory's directory cannot be used.",
-        f"{error.filename or 'A file in it'}: {error.strerror}.",
-        "Start disinto as the user who owns it.",
-        code="instance.unreadable",
-    )

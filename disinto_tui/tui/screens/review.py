@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
@@ -32,13 +32,13 @@ class PlanView(LineList):
 
     HELP = "Everything that would be done, what it costs, and how it is undone."
 
-    def __init__(self, plan: Plan, *, id: str | None = None) -> None:
+    def __init__(self, plan: Plan, at_work: Sequence[str] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._plan = plan
+        self._plan, self._at_work = plan, at_work
 
     def build(self, width: int) -> tuple[list[Line], list[int]]:
         """The lines for a width; none is an item."""
-        lines = list(plan_lines(self._plan, width))
+        lines = list(plan_lines(self._plan, width, self._at_work))
         return lines, [-1] * len(lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -46,8 +46,11 @@ class PlanView(LineList):
         return action != "open"
 
 
-class ReviewScreen(DisintoScreen[bool]):
-    """Shows a plan; its result is True when the operator says yes."""
+class ReviewScreen(DisintoScreen[str]):
+    """Shows a plan; its result is "yes", "cancel", or "idle": first wait until those `at_work` are not.
+
+    The third answer is there when `idle`.
+    """
 
     DEFAULT_CSS = """
     ReviewScreen #plan { height: 1fr; }
@@ -59,32 +62,37 @@ class ReviewScreen(DisintoScreen[bool]):
     BINDINGS = [*bindings("review"), ("left", "app.focus_previous"), ("right", "app.focus_next")]
     AUTO_FOCUS = "#cancel"
 
-    def __init__(self, plan: Plan, *, yes: str = "Do it") -> None:
+    def __init__(
+        self, plan: Plan, *, yes: str = "Do it", at_work: Sequence[str] = (), idle: bool = False
+    ) -> None:
         super().__init__()
         self._plan = plan
         self._yes = yes
+        self._at_work, self._idle = at_work, idle
 
     def headline(self) -> str:
         """What it would do."""
         return self._plan.title
 
     def body(self) -> Iterable[Widget]:
-        """The plan and two answers."""
-        plan = PlanView(self._plan, id="plan")
+        """The plan and two answers, or three."""
+        plan = PlanView(self._plan, self._at_work, id="plan")
         plan.can_focus = False
         yield plan
         yield Rule()
         with Horizontal(id="answers"):
             yield Choice("Cancel", id="cancel")
+            if self._idle:
+                yield Choice("Wait for idle", id="idle")
             yield Choice(self._yes, id="yes", danger=bool(self._plan.dangers))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""
-        self.dismiss(event.button.id == "yes")
+        self.dismiss(event.button.id or "cancel")
 
     def action_cancel(self) -> None:
         """No."""
-        self.dismiss(False)
+        self.dismiss("cancel")
 
     def action_line_down(self) -> None:
         """A line down."""
@@ -103,11 +111,14 @@ class ReviewScreen(DisintoScreen[bool]):
         self.query_one(PlanView).scroll_page_up(animate=False)
 
 
-def plan_lines(plan: Plan, width: int) -> Iterator[Line]:
-    """The plan as an operator wants to read it before saying yes."""
+def plan_lines(plan: Plan, width: int, at_work: Sequence[str] = ()) -> Iterator[Line]:
+    """The plan as an operator wants to read it before saying yes: what it costs somebody comes first."""
+    costly = [text for text in plan.notes if text.startswith(tuple(at_work))] if at_work else []
     for text in plan.dangers:
         yield from _field("▲ careful", text, width, "warn", "warn")
-    if plan.dangers:
+    for text in costly:
+        yield from _field("▲ at work", text, width, "warn", "warn")
+    if plan.dangers or costly:
         yield ()
     yield from _services(plan, width)
     yield from _images(plan, width)
@@ -119,7 +130,7 @@ def plan_lines(plan: Plan, width: int) -> Iterator[Line]:
     secret = [item.path for item in plan.files if item.secret]
     if secret:
         yield from _field("secrets", f"only in {', '.join(secret)}, which only you can read", width)
-    for text in plan.notes:
+    for text in (text for text in plan.notes if text not in costly):
         yield from _field("note", text, width)
     yield from _field("where", f"{plan.directory} · engine {plan.endpoint}", width, tone="dim")
 

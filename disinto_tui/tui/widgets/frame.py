@@ -115,6 +115,7 @@ class KeyBar(Widget):
     def entries(self) -> list[tuple[str, str, str]]:
         """(key to press, key as shown, label), as many as fit, in order."""
         found: dict[str, tuple[int, str, str, str]] = {}
+        label_now = getattr(self.screen, "key_label", lambda action_id: "")
         for key, active in self.screen.active_bindings.items():
             action = ACTIONS.get(active.binding.id or "")
             if action is None or action.footer == 0 or not active.enabled:
@@ -122,7 +123,8 @@ class KeyBar(Widget):
             if action.id in found and key != action.keys.partition(",")[0]:
                 continue  # of several keys the first is the one to learn
             shown = self.app.get_key_display(active.binding)
-            found[action.id] = (action.footer, key, shown, active.binding.description)
+            label = label_now(action.id) or active.binding.description
+            found[action.id] = (action.footer, key, shown, label)
         ordered = sorted(found.values(), key=lambda item: item[0])
         room = self.size.width - 2
         while ordered and sum(cell_len(item[2]) + cell_len(item[3]) + 4 for item in ordered) - 3 > room:

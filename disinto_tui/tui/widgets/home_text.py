@@ -156,6 +156,9 @@ def _compared(view: InstanceView) -> Piece:
     return ("↑ newer than here", "warn") if first == view.newest else ("older than here", "dim")
 
 
+_ANSWERS = {"use": "↵ switch", "rollback": "↵ go back", "versions": "↵ versions"}
+
+
 def helps(item: Attention) -> str:
     """What to do about something that needs the operator: a key when one does it here, else a command."""
     command = item.command.split()
@@ -165,6 +168,8 @@ def helps(item: Attention) -> str:
         return "↵ its log"
     if command == ["disinto", "up"]:
         return "↵ up"
+    if command[:1] == ["disinto"] and len(command) > 1 and command[1] in _ANSWERS:
+        return _ANSWERS[command[1]]
     if command[:2] == ["disinto", "init"]:
         return "↵ init"
     return item.command

@@ -1,0 +1,517 @@
+"""The versions there are, everything about the one under the cursor, and the way to another one.
+
+Shown at once from memory, then from the registry and the engine. What each image is, is asked for the lines on the
+screen and no others. Workers only post messages; the handlers here own what is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import events, work
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Static
+from textual.worker import Worker
+
+from disinto_tui.core.catalog import Catalog, Meta
+from disinto_tui.core.errors import DisintoError, ExitCode
+from disinto_tui.core.text import neutralise
+from disinto_tui.core.words import age_text
+from disinto_tui.tui.actions import bindings
+from disinto_tui.tui.screens.base import DisintoScreen, unreadable
+from disinto_tui.tui.screens.version_source import Source, SourceOf, load, version_source
+from disinto_tui.tui.widgets.filter_line import FilterLine
+from disinto_tui.tui.widgets.frame import Rule
+from disinto_tui.tui.widgets.home_lines import Line
+from disinto_tui.tui.widgets.version_details import Subject, VersionDetails
+from disinto_tui.tui.widgets.version_list import VersionList
+from disinto_tui.tui.widgets.version_text import foot_text, why_empty
+
+if TYPE_CHECKING:
+    pass
+
+
+SETTLE_SECONDS = 0.06
+"""Lines are asked about when they stayed on the screen for so long: who scrolls through does not read them."""
+AGE_SECONDS = 60
+"""Ages are brought up to date this often, and painted only where one reads differently."""
+WIDE = 100
+
+
+@dataclass
+class _Load:
+    """One worker that asks about tags; `left` are those it has not told yet."""
+
+    worker: Worker[None]
+    left: set[str]
+
+
+class VersionsScreen(DisintoScreen[None]):
+    """Versions. `source` tells of them, `clock` the time (unix seconds); `agents` are the services that a switch
+    recreates and `building` says that this factory is built from source, as far as the caller knows."""
+
+    DEFAULT_CSS = """
+    VersionsScreen #middle { height: 1fr; }
+    VersionsScreen #about { display: none; width: 1fr; }
+    VersionsScreen.-wide #about { display: block; }
+    VersionsScreen.-narrow.-reading #list { display: none; }
+    VersionsScreen.-narrow.-reading #about { display: block; border-left: none; }
+    VersionsScreen #say { height: auto; max-height: 5; padding: 0 1; color: $warn; display: none; }
+    VersionsScreen #say.-shown { display: block; }
+    """
+    SCOPES = ("versions",)
+    HELP = (
+        "The versions in the registry, on this host and in this factory's history. Enter switches to the selected "
+        "one: a plan is shown first."
+    )
+    BINDINGS = bindings("versions")
+    AUTO_FOCUS = "#list"
+
+    class Listed(Message):
+        """A list came; `asked` when it is what the registry and the engine said just now."""
+
+        def __init__(self, catalog: Catalog, asked: bool) -> None:
+            super().__init__()
+            self.catalog, self.asked = catalog, asked
+
+    class Unlisted(Message):
+        """There is no list."""
+
+        def __init__(self, error: DisintoError) -> None:
+            super().__init__()
+            self.error = error
+
+    class Arrived(Message):
+        """It is known what some versions are; `ended` when that load tells no more."""
+
+        def __init__(self, number: int, batch: Mapping[str, Meta], ended: bool = False) -> None:
+            super().__init__()
+            self.number, self.batch, self.ended = number, batch, ended
+
+    def __init__(
+        self,
+        *,
+        source: SourceOf | None = None,
+        clock: Callable[[], float] = time.time,
+        agents: Sequence[str] = (),
+        building: bool = False,
+    ) -> None:
+        super().__init__()
+        self._make_source = source or version_source
+        self._own_source = source is None
+        self._source: Source | None = None
+        self._clock = clock
+        self._agents, self._building = agents, building
+        self.catalog: Catalog | None = None
+        self.words = ""
+        self.others = False
+        self._error: DisintoError | None = None
+        self._asking = True
+        self._metas: dict[str, Meta] = {}
+        self._fresh: set[str] = set()
+        self._loads: dict[int, _Load] = {}
+        self._looked: Sequence[str] = ()
+        self._settling: Timer | None = None
+        self._touched = False
+        self._before_filter = ""
+        self._begun = False
+
+    # -- frame -----------------------------------------------------------------------------------------------
+
+    def body(self) -> Iterable[Widget]:
+        """The list, and beside it, or in its place, what there is to know of one version."""
+        with Horizontal(id="middle"):
+            yield VersionList(self._meta_of, id="list")
+            yield VersionDetails(id="about")
+        yield Rule(id="low-rule")
+        yield Static(id="say", markup=False)
+
+    def headline(self) -> str:
+        """Of what, and which of them."""
+        if self.catalog is None:
+            return f"Versions · {self.disinto.project}"
+        rest = (f" · /{self.words}" if self.words else "") + (" · other tags too" if self.others else "")
+        name = self.catalog.repository
+        room = self.app.size.width - len(f" Versions of {rest}    {self.aside()} ")
+        if len(name) > max(room, 12):
+            name = "…" + name[-max(room - 1, 11) :]  # its end says more, and the age more than its beginning
+        return f"Versions of {name}{rest}"
+
+    def aside(self) -> str:
+        """How fresh the list is."""
+        if self._asking:
+            return "asking the registry …"
+        catalog = self.catalog
+        if catalog is None:
+            return ""
+        if not catalog.asked_at:
+            return "only what is on this host" if catalog.tags else "offline"
+        age = age_text(max(0.0, self._clock() - catalog.asked_at))
+        return f"offline: of {age} ago" if catalog.error is not None else f"registry {age} ago"
+
+    def key_label(self, action_id: str) -> str:
+        """Enter shows the details first where there is no room for them; undo says where to."""
+        if action_id == "versions.switch" and self._details_first:
+            return "details"
+        if action_id == "versions.undo" and self.catalog is not None:
+            return f"undo to {self.catalog.undo}"
+        if action_id == "versions.others" and self.others:
+            return "versions only"
+        if action_id == "versions.back" and self.words and not self._reading:
+            return "clear filter"
+        return ""
+
+    @staticmethod
+    def _list_width(width: int) -> int:
+        """What the list gets of a wide terminal: what its columns need, and not much more."""
+        return max(50, min(64, round(width * 0.46)))
+
+    @property
+    def _list(self) -> VersionList:
+        return self.query_one(VersionList)
+
+    @property
+    def _reading(self) -> bool:
+        return self.has_class("-reading") and self.size.width < WIDE
+
+    @property
+    def _details_first(self) -> bool:
+        return self.size.width < WIDE and not self.has_class("-reading")
+
+    def on_mount(self) -> None:
+        """Begin to ask, once the first paint is out."""
+        self._show()
+        self.call_after_refresh(self._ask, remember=True)
+        self.set_interval(AGE_SECONDS, self._tick)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The rules meet the line between list and details, where there is one."""
+        wide = event.size.width >= WIDE
+        column = self._list_width(event.size.width)
+        self._list.styles.width = column if wide else "1fr"
+        self.query_one("#top").say(left=self.headline())  # type: ignore[attr-defined]
+        for name, mark in (("#top-rule", "┬"), ("#low-rule", "┴")):
+            self.query_one(name, Rule).set_joint(column if wide else -1, mark)
+        if wide and self.has_class("-reading"):
+            self.remove_class("-reading")
+            self._list.focus()
+        self.refresh_bindings()
+
+    def on_screen_resume(self) -> None:
+        """Back from a run that was begun here: the world is another one."""
+        if self._begun:
+            self._begun = False
+            self._touched = False
+            self._asking = True
+            self._ask()
+
+    async def on_unmount(self) -> None:
+        """No more questions."""
+        if self._source is not None:
+            await self._source.close()
+
+    # -- workers: they only post -----------------------------------------------------------------------------
+
+    @work(group="list", exclusive=True, exit_on_error=False)
+    async def _ask(self, *, remember: bool = False) -> None:
+        try:
+            if self._source is None:
+                if self._own_source:
+                    # In a thread: the event loop stays free for keys while the code is loaded.
+                    await asyncio.to_thread(load)
+                self._source = self._make_source(self.disinto.instance)
+            if remember:
+                found = await self._source.remembered()
+                if found is not None:
+                    self.post_message(self.Listed(found, False))
+            self.post_message(self.Listed(await self._source.asked(), True))
+        except DisintoError as error:
+            self.post_message(self.Unlisted(error))
+        except OSError as error:
+            self.post_message(self.Unlisted(unreadable(error)))
+
+    @work(group="metas", exit_on_error=False)
+    async def _load(self, number: int, source: Source, tags: Sequence[str], offline: bool) -> None:
+        batches = source.details(tags, offline=offline)
+        told: Mapping[str, Meta] = {}
+        try:
+            async for batch in batches:
+                self.post_message(self.Arrived(number, batch))
+        except DisintoError as error:
+            reason = f"{error.what} {error.why}"
+            told = {tag: self._metas.get(tag) or Meta(error=reason) for tag in tags}
+        finally:
+            close = getattr(batches, "aclose", None)
+            if close is not None:
+                await close()
+        self.post_message(self.Arrived(number, told, ended=True))
+
+    # -- handlers: they own the state ------------------------------------------------------------------------
+
+    def on_versions_screen_listed(self, message: VersionsScreen.Listed) -> None:
+        """Take a list over. The cursor stays where the operator put it, else it goes to what runs."""
+        first = self.catalog is None
+        self.catalog, self._error = message.catalog, None
+        if message.asked:
+            self._asking = False
+            self._fresh.clear()
+        home = self._home_tag(message.catalog)
+        if first and home in message.catalog.tags[message.catalog.versions :]:
+            self.others = True  # what runs here is no version: it is shown all the same
+        self._show(self._list.tag if self._touched else home)
+
+    def on_versions_screen_unlisted(self, message: VersionsScreen.Unlisted) -> None:
+        """Say in place why there is no list."""
+        self._asking, self._error = False, message.error
+        self._show(self._list.tag)
+
+    def on_versions_screen_arrived(self, message: VersionsScreen.Arrived) -> None:
+        """Keep what came, and paint the lines that say something else now."""
+        self._metas.update(message.batch)
+        self._fresh.update(message.batch)
+        load = self._loads.get(message.number)
+        if load is not None:
+            load.left.difference_update(message.batch)
+            if message.ended:
+                del self._loads[message.number]
+        self._list.learnt(message.batch)
+        running = self.catalog.running if self.catalog is not None else ""
+        if self._list.tag in message.batch or running in message.batch:
+            self._show_details()
+
+    def on_version_list_moved(self, message: VersionList.Moved) -> None:
+        """The details follow the cursor."""
+        self._touched = self._touched or message.by_hand
+        self._show_details()
+
+    def on_version_list_opened(self, message: VersionList.Opened) -> None:
+        """A double click is Enter."""
+        self.action_switch()
+
+    def on_version_list_looked(self, message: VersionList.Looked) -> None:
+        """Other lines are visible: ask about them, once they stay."""
+        self._looked = message.tags
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLE_SECONDS, self._load_visible)
+
+    def _load_visible(self) -> None:
+        """Ask about the visible lines nobody was asked about, the cursor's first; end what asks in vain."""
+        self._settling = None
+        if self._source is None or self.catalog is None or self._asking:
+            return
+        # What runs is what the others are compared with.
+        wanted = [tag for tag in (self._list.tag, self.catalog.running) if tag]
+        wanted = list(dict.fromkeys([*wanted, *self._looked]))
+        on_screen = set(wanted)
+        for number, load in list(self._loads.items()):
+            # A load of which most is gone from the screen ends; what of it is still there is asked about anew.
+            if 2 * len(load.left & on_screen) <= len(load.left):
+                load.worker.cancel()
+                del self._loads[number]
+        asked = self._fresh.union(*(load.left for load in self._loads.values()))
+        missing = [tag for tag in wanted if tag not in asked]
+        if missing:
+            error = self.catalog.error
+            offline = error is not None and error.exit_code == ExitCode.UNAVAILABLE
+            number = max(self._loads, default=0) + 1
+            worker = self._load(number, self._source, missing, offline)
+            self._loads[number] = _Load(worker, set(missing))
+
+    # -- showing ---------------------------------------------------------------------------------------------
+
+    def _meta_of(self, tag: str) -> Meta | None:
+        found = self._metas.get(tag)
+        if found is None and self._source is not None:
+            found = self._source.known(tag)
+            if found is not None:
+                self._metas[tag] = found
+        return found
+
+    @staticmethod
+    def _home_tag(catalog: Catalog) -> str:
+        """Where the cursor begins: at what runs, else at what is pinned."""
+        if catalog.running:
+            return catalog.running
+        marked = [tag for tag, marks in catalog.marks.items() if marks.running or marks.pinned]
+        return marked[0] if marked else ""
+
+    def _show(self, cursor: str = "") -> None:
+        catalog, now = self.catalog, self._clock()
+        tags = catalog.filtered(self.words, others=self.others) if catalog is not None else []
+        words = [word for word in self.words.lower().split() if not word.startswith(":")]
+        self._list.show(catalog, tags, cursor, now, words=words, why=self._why_empty(), foot=self._foot)
+        self._show_details()
+        self._say()
+        top = self.query_one("#top")
+        top.say(left=self.headline(), right=self.aside())  # type: ignore[attr-defined]
+        self.refresh_bindings()
+
+    def _show_details(self) -> None:
+        catalog, tag = self.catalog, self._list.tag
+        about = self.query_one(VersionDetails)
+        if catalog is None or not tag or self._source is None:
+            about.show(None, 0.0)
+            return
+        running = self._meta_of(catalog.running) if catalog.running else None
+        row = catalog.row(tag, self._meta_of(tag))
+        about.show(Subject(row, catalog, self._source.entries(tag), running, self._agents), self._clock())
+
+    def _say(self) -> None:
+        """What is wrong, once, below the list."""
+        error = self._error or (self.catalog.error if self.catalog is not None else None)
+        text = ""
+        if error is not None and self._list.tags:
+            text = f"▲ {error.what} {error.why} {error.now}"
+        elif self._building:
+            text = (
+                "▲ This factory is in build mode: its agents are built from a checkout, and there is no pin to "
+                "change. `disinto init CONFIG --version VERSION` moves it to one of these."
+            )
+        line = self.query_one("#say", Static)
+        line.update(neutralise(text))
+        line.set_class(bool(text), "-shown")
+
+    def _tick(self) -> None:
+        """Ages, as time goes by."""
+        self._list.tick(self._clock())
+        self._show_details()
+        self.query_one("#top").say(right=self.aside())  # type: ignore[attr-defined]
+
+    def _foot(self, below: int) -> str:
+        return foot_text(self.catalog, self.words, len(self._list.tags), below, others=self.others)
+
+    def _why_empty(self) -> list[Line]:
+        wide = self.size.width >= WIDE
+        width = self._list_width(self.size.width) - 2 if wide else min(self.size.width, 76)
+        error = self._error or (self.catalog.error if self.catalog is not None else None)
+        unseen = not self.others
+        return why_empty(self.catalog, self.words, error, width, asking=self._asking, unseen=unseen)
+
+    # -- the filter ------------------------------------------------------------------------------------------
+
+    async def action_filter(self) -> None:
+        """Open the line to type in; it is made when it is first wanted."""
+        found = self.query(FilterLine)
+        line = found.first() if found else FilterLine()
+        if not found:
+            await self.mount(line, after="#say")
+        if not self.words:
+            self._before_filter = self._list.tag
+        line.value = self.words
+        line.add_class("-open")
+        line.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The list follows what is typed."""
+        event.stop()
+        if event.value != self.words:
+            self.words = event.value
+            self._show(self._list.tag or self._before_filter)
+
+    def on_filter_line_left(self, message: FilterLine.Left) -> None:
+        """Back to the list."""
+        self.query_one(FilterLine).remove_class("-open")
+        self._list.focus()
+        if message.clear:
+            self._clear_filter()
+
+    def on_filter_line_step(self, message: FilterLine.Step) -> None:
+        """The cursor moves while the filter is typed."""
+        self._list.move_to(self._list.cursor + message.step)
+
+    def _clear_filter(self) -> None:
+        # What was chosen among the matches stays chosen; without a match it is as it was before.
+        self.words = ""
+        self._show(self._list.tag or self._before_filter)
+
+    # -- actions ---------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Undo needs somewhere to go, the rest a version."""
+        if action == "undo":
+            return self.catalog is not None and bool(self.catalog.undo)
+        if action in ("switch", "copy"):
+            return bool(self.is_mounted and self.query(VersionList) and self._list.tag)
+        if action == "others":
+            return self.catalog is not None and self.catalog.hidden > 0
+        if action == "filter":
+            typing = isinstance(self.focused, FilterLine)
+            return self.catalog is not None and bool(self.catalog.tags) and not (typing or self._reading)
+        return True
+
+    def action_switch(self) -> None:
+        """Plan, review, switch; first the details where they are not beside the list."""
+        tag, source = self._list.tag, self._source
+        if not tag or source is None:
+            return
+        if self._details_first:
+            self.add_class("-reading")
+            self.query_one(VersionDetails).focus()
+            self.refresh_bindings()
+            return
+        from disinto_tui.tui.screens.switching import switch, wanted_title
+
+        switch(self, wanted_title(tag), lambda idle: source.plan(tag, when_idle=idle), begun=self._run_begun)
+
+    def action_undo(self) -> None:
+        """Plan the way back, review, go."""
+        source = self._source
+        if source is None or self.catalog is None or not self.catalog.undo:
+            return
+        from disinto_tui.tui.screens.switching import switch, undo_title
+
+        title = undo_title(self.catalog.undo)
+        switch(
+            self,
+            title,
+            lambda idle: source.plan_undo(when_idle=idle),
+            yes="Go back",
+            begun=self._run_begun,
+        )
+
+    def _run_begun(self) -> None:
+        self._begun = True
+
+    def action_others(self) -> None:
+        """Other tags, or versions only."""
+        self.others = not self.others
+        self._show(self._list.tag)
+
+    def action_copy(self) -> None:
+        """Repository, tag and digest."""
+        if self.catalog is None or not self._list.tag:
+            return
+        meta = self._meta_of(self._list.tag)
+        reference = neutralise(f"{self.catalog.repository}:{self._list.tag}")
+        if meta is not None and meta.digest:
+            reference += f"@{meta.digest}"
+            said = f"Copied {reference}"
+        else:
+            said = f"Copied {reference}: which digest it means is not known yet"
+        self.app.copy_to_clipboard(reference)
+        self.notify(said, timeout=4, markup=False)
+
+    def action_refresh(self) -> None:
+        """Ask again."""
+        self._asking = True
+        self._show(self._list.tag)
+        self._ask()
+
+    def action_back(self) -> None:
+        """Out of the details, then out of the filter, then out."""
+        if self._reading:
+            self.remove_class("-reading")
+            self._list.focus()
+            self.refresh_bindings()
+        elif self.words:
+            self._clear_filter()
+        else:
+            self.dismiss()
