@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import events, work
@@ -18,7 +17,6 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
-from textual.worker import Worker
 
 from disinto_tui.core.catalog import Catalog, Meta
 from disinto_tui.core.errors import DisintoError, ExitCode
@@ -26,6 +24,7 @@ from disinto_tui.core.text import neutralise
 from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.screens.base import DisintoScreen, unreadable
+from disinto_tui.tui.screens.version_loads import Loads
 from disinto_tui.tui.screens.version_source import Source, SourceOf, load, version_source
 from disinto_tui.tui.widgets.filter_line import FilterLine
 from disinto_tui.tui.widgets.frame import Rule
@@ -43,14 +42,6 @@ SETTLE_SECONDS = 0.06
 AGE_SECONDS = 60
 """Ages are brought up to date this often, and painted only where one reads differently."""
 WIDE = 100
-
-
-@dataclass
-class _Load:
-    """One worker that asks about tags; `left` are those it has not told yet."""
-
-    worker: Worker[None]
-    left: set[str]
 
 
 class VersionsScreen(DisintoScreen[None]):
@@ -115,8 +106,7 @@ class VersionsScreen(DisintoScreen[None]):
         self._error: DisintoError | None = None
         self._asking = True
         self._metas: dict[str, Meta] = {}
-        self._fresh: set[str] = set()
-        self._loads: dict[int, _Load] = {}
+        self._loads = Loads()
         self._looked: Sequence[str] = ()
         self._settling: Timer | None = None
         self._touched = False
@@ -261,7 +251,7 @@ class VersionsScreen(DisintoScreen[None]):
         self.catalog, self._error = message.catalog, None
         if message.asked:
             self._asking = False
-            self._fresh.clear()
+            self._loads.forget()
         home = self._home_tag(message.catalog)
         if first and home in message.catalog.tags[message.catalog.versions :]:
             self.others = True  # what runs here is no version: it is shown all the same
@@ -275,12 +265,7 @@ class VersionsScreen(DisintoScreen[None]):
     def on_versions_screen_arrived(self, message: VersionsScreen.Arrived) -> None:
         """Keep what came, and paint the lines that say something else now."""
         self._metas.update(message.batch)
-        self._fresh.update(message.batch)
-        load = self._loads.get(message.number)
-        if load is not None:
-            load.left.difference_update(message.batch)
-            if message.ended:
-                del self._loads[message.number]
+        self._loads.came(message.number, message.batch, ended=message.ended)
         self._list.learnt(message.batch)
         running = self.catalog.running if self.catalog is not None else ""
         if self._list.tag in message.batch or running in message.batch:
@@ -303,27 +288,19 @@ class VersionsScreen(DisintoScreen[None]):
         self._settling = self.set_timer(SETTLE_SECONDS, self._load_visible)
 
     def _load_visible(self) -> None:
-        """Ask about the visible lines nobody was asked about, the cursor's first; end what asks in vain."""
+        """Ask about the visible lines nobody was asked about, the cursor's first."""
         self._settling = None
         if self._source is None or self.catalog is None or self._asking:
             return
         # What runs is what the others are compared with.
         wanted = [tag for tag in (self._list.tag, self.catalog.running) if tag]
         wanted = list(dict.fromkeys([*wanted, *self._looked]))
-        on_screen = set(wanted)
-        for number, load in list(self._loads.items()):
-            # A load of which most is gone from the screen ends; what of it is still there is asked about anew.
-            if 2 * len(load.left & on_screen) <= len(load.left):
-                load.worker.cancel()
-                del self._loads[number]
-        asked = self._fresh.union(*(load.left for load in self._loads.values()))
-        missing = [tag for tag in wanted if tag not in asked]
+        missing = self._loads.missing(wanted)
         if missing:
             error = self.catalog.error
             offline = error is not None and error.exit_code == ExitCode.UNAVAILABLE
-            number = max(self._loads, default=0) + 1
-            worker = self._load(number, self._source, missing, offline)
-            self._loads[number] = _Load(worker, set(missing))
+            worker = self._load(self._loads.number(), self._source, missing, offline)
+            self._loads.began(worker, missing)
 
     # -- showing ---------------------------------------------------------------------------------------------
 
