@@ -1,4 +1,4 @@
-"""The instance directory: its files, replaced without loss; its backups; its lock.
+"""The instance directory: its files, replaced without loss; its backups.
 
 Promise 1: a file is backed up, written to a temporary file beside it, fsynced and renamed; owner, mode and
 symlink survive. `.disinto/` (0700) is ours: runs, backups, history, the lock. Nothing else in the directory
@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import getpass
-import json
 import os
-import socket
 import stat
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from disinto_tui.adapters.process import boot_id, is_alive, process_start
-from disinto_tui.core.errors import BadInput, Failed, Refused
+from disinto_tui.core.errors import BadInput, Failed
 
 PRIVATE = ".disinto"
 
@@ -191,89 +185,3 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_error(path, error) from None
-
-
-# -- the lock ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds an instance: enough to show, and to tell a dead holder from a live one."""
-
-    host: str
-    user: str
-    pid: int
-    process_start: float
-    boot_id: str
-    doing: str
-    run_id: str
-    since: float
-
-    @property
-    def alive(self) -> bool:
-        """Whether that process still runs. A holder on another host counts as alive: we cannot know."""
-        if self.host != socket.gethostname():
-            return True
-        return is_alive(self.pid, self.process_start, self.boot_id)
-
-
-def lock_holder(instance: Instance) -> Holder | None:
-    """Who wrote the lock file last, or None. Whether the lock is held, only `lock` knows for sure."""
-    data = read_bytes(instance.private / "lock")
-    if not data:
-        return None
-    try:
-        return Holder(**json.loads(data))
-    except (ValueError, TypeError):
-        return None
-
-
-@contextlib.contextmanager
-def lock(instance: Instance, doing: str, run_id: str = "") -> Iterator[None]:
-    """Hold the instance: one writer at a time.
-
-    The kernel's lock (flock on `.disinto/lock`) is the truth and dies with its process; the holder's data in
-    the file is for people. Raises Refused, naming who holds it and how to watch their run.
-    """
-    instance.ensure_private()
-    path = instance.private / "lock"
-    with writing(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(instance) from None
-        me = os.getpid()
-        holder = Holder(
-            socket.gethostname(), _user(), me, process_start(me), boot_id(), doing, run_id, time.time()
-        )
-        os.ftruncate(descriptor, 0)
-        with contextlib.suppress(OSError):  # a full disk: the lock itself needs no room
-            os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.geteuid())
-
-
-def _held(instance: Instance) -> Refused:
-    holder = lock_holder(instance)
-    if holder is None:
-        who = "Another process holds it."
-    else:
-        minutes = max(0, int(time.time() - holder.since)) // 60
-        who = f"{holder.user}@{holder.host}, pid {holder.pid}: `{holder.doing}`, for {minutes} min now."
-    return Refused(
-        f"{instance.path} is busy.",
-        who,
-        "Watch it with `disinto attach`, or wait until it is over.",
-        code="instance.busy",
-    )

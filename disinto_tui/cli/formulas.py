@@ -116,7 +116,7 @@ def run(session: Session, name: str, settings: tuple[str, ...]) -> int:
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.stack import do_plan
     from disinto_tui.runs.formulas import find_formula, plan_formula
-    from disinto_tui.runs.lifecycle import refuse_unfinished
+    from disinto_tui.runs.holder import refuse_unfinished
     from disinto_tui.runs.project import project_name
 
     values = {}

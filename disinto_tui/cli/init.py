@@ -70,6 +70,7 @@ def init(
             code="config.none",
         )
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.bootstrap import InitRequest
     from disinto_tui.runs.lifecycle import shell_override
 
@@ -87,7 +88,7 @@ def init(
         overwrite,
         _login(registry_user, registry_password_file),
     )
-    return wait_for(_init(session, request))
+    return wait_for(with_offers(session, request.instance, lambda: _init(session, request)))
 
 
 async def _init(session: Session, request: InitRequest) -> ExitCode:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("disinto_tui.cli.runs", "What was done here, newest first."),
     "attach": ("disinto_tui.cli.runs", "Watch a run, live or afterwards."),
     "resume": ("disinto_tui.cli.runs", "Finish a run that stopped half-way, or take it back."),
+    "unlock": ("disinto_tui.cli.holding", "Break the lock of an operator whose process is dead."),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import click
@@ -120,4 +121,7 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
         from disinto_tui.cli.formulas import secrets_of
 
         secrets = secrets_of(plan.secrets)
-    return wait_for(carry_out(session, found, undo=undo, secrets=secrets))
+    from disinto_tui.cli.holding import with_offers
+
+    work = functools.partial(carry_out, session, found, undo=undo, secrets=secrets)
+    return wait_for(with_offers(session, instance, work))

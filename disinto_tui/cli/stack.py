@@ -55,14 +55,16 @@ def up(session: Session) -> int:
     AGENTS_IMAGE in the shell (a version, or a full reference) wins once over .env, which is not changed.
     """
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.lifecycle import plan_up, shell_override
 
+    instance = Instance.at(session.directory)
+
     async def work() -> ExitCode:
-        instance = Instance.at(session.directory)
         plan = await plan_up(instance, one_off=shell_override())
         return await do_plan(session, instance, plan, ask=False)
 
-    return wait_for(work())
+    return wait_for(with_offers(session, instance, work))
 
 
 @click.command()
@@ -73,14 +75,16 @@ def down(session: Session) -> int:
     Asks first, since what agents are working on is interrupted; scripts give --yes.
     """
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.lifecycle import plan_down
 
+    instance = Instance.at(session.directory)
+
     async def work() -> ExitCode:
-        instance = Instance.at(session.directory)
         plan = await plan_down(instance)
         return await do_plan(session, instance, plan, question="Stop it?")
 
-    return wait_for(work())
+    return wait_for(with_offers(session, instance, work))
 
 
 @click.command()

@@ -37,17 +37,19 @@ def use(
     or does not stay so, is taken back by itself. Nothing but the services that run the agents image is touched.
     """
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.switch import SwitchRequest, plan_switch
 
+    instance = Instance.at(session.directory)
+
     async def work() -> ExitCode:
-        instance = Instance.at(session.directory)
         request = SwitchRequest(instance, version, pin_digest, deadline if when_idle else None, soak)
         prepared = await plan_switch(request)
         return await do_plan(
             session, instance, prepared.plan, question="Switch?", staged=dict(prepared.staged)
         )
 
-    return wait_for(work())
+    return wait_for(with_offers(session, instance, work))
 
 
 @click.command()
@@ -62,14 +64,16 @@ def rollback(session: Session, version: str | None, when_idle: bool, deadline: f
     Works without the registry when the image is on this host; the last known-good ones are kept there.
     """
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.switch import plan_rollback
 
+    instance = Instance.at(session.directory)
+
     async def work() -> ExitCode:
-        instance = Instance.at(session.directory)
         idle = deadline if when_idle else None
         prepared = await plan_rollback(instance, version or "", when_idle=idle, soak=soak)
         return await do_plan(
             session, instance, prepared.plan, question="Roll back?", staged=dict(prepared.staged)
         )
 
-    return wait_for(work())
+    return wait_for(with_offers(session, instance, work))

@@ -28,10 +28,11 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.core.stack import HostFacts, StackInputs, build_stack
 from disinto_tui.runs import preflight
 from disinto_tui.runs.health import service_of
+from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.init_files import change_of, compose_changes, new_files, validated
 from disinto_tui.runs.init_model import InitRequest, NewFile, Prepared, World
 from disinto_tui.runs.init_steps import facts_of, notes_of, pulls_of, steps_of
-from disinto_tui.runs.lifecycle import active_services, refuse_unfinished
+from disinto_tui.runs.lifecycle import active_services
 from disinto_tui.runs.project import OTHER_NAMES, find_project
 from disinto_tui.runs.versions import Resolved, resolve
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from disinto_tui.adapters.host import free_bytes
-from disinto_tui.adapters.instance import PRIVATE, Instance, lock, read_bytes, write_private, writing
+from disinto_tui.adapters.instance import PRIVATE, Instance, read_bytes, write_private, writing
 from disinto_tui.adapters.journal import RunDir
+from disinto_tui.adapters.lock import lock
 from disinto_tui.adapters.process import spawn_detached
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, error_from_json
 

@@ -10,12 +10,12 @@ from typing import Any
 from disinto_tui.adapters.compose import config
 from disinto_tui.adapters.engine import Engine, find_endpoint
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.adapters.journal import unfinished_run
-from disinto_tui.core.errors import BadInput, DisintoError, Refused
+from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import DEFAULT_REPOSITORY
 from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.holder import died_note, refuse_unfinished
 from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import find_project
@@ -32,22 +32,6 @@ def require_stack(instance: Instance) -> None:
             "It holds no docker-compose.yml.",
             "Make one with `disinto init CONFIG`, or name the right directory with --dir.",
             code="instance.none",
-        )
-
-
-def refuse_unfinished(instance: Instance) -> None:
-    """Raise Refused when an earlier run stopped half-way: it is finished or taken back first.
-
-    `up` and `down` write no file and begin anew from what is there, so one of those may simply be repeated, and a
-    formula's scripts leave the instance as it is.
-    """
-    run = unfinished_run(instance, formulas=False)
-    if run is not None and run.plan().kind not in ("up", "down"):
-        raise Refused(
-            f"“{run.plan().title}” stopped half-way.",
-            f"The run {run.id} is neither finished nor taken back.",
-            "`disinto resume` finishes it, `disinto resume --undo` takes it back.",
-            code="run.unfinished",
         )
 
 
@@ -79,7 +63,7 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     env = read_env(instance)
     found = await find_project(engine, instance, env)
     variables: dict[str, str] = {}
-    notes: list[str] = list(found.notes)
+    notes: list[str] = [*found.notes, *died_note(instance)]
     pulls: list[ImagePull] = []
     if one_off:
         resolved = await resolve_here_or_there(engine, repository_of(instance, env), one_off, info.platform)
@@ -193,7 +177,7 @@ async def plan_down(instance: Instance) -> Plan:
         require_stack(instance)
     volumes = await engine.volumes(project)
     by_labels = False
-    notes = [*found.notes, f"{len(volumes)} named volumes stay, and every file"]
+    notes = [*found.notes, *died_note(instance), f"{len(volumes)} named volumes stay, and every file"]
     try:
         await config(found.target(instance, endpoint))
     except DisintoError as error:

@@ -26,6 +26,7 @@ from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
 from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.health import container_state, service_of, started_at
+from disinto_tui.runs.holder import describe
 from disinto_tui.runs.project import (
     PROJECT_LABEL,
     Found,
@@ -283,10 +284,7 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
         found.append(
             Attention(f"{composed.error.what} {composed.error.why}", "problem", "docker compose config")
         )
-    half_way = unfinished_run(instance)
-    if half_way is not None:
-        text = f"“{half_way.plan().title}” stopped half-way"
-        found.append(Attention(text, "problem", "disinto resume (or resume --undo)", "enter"))
+    found += _under_way(instance)
     for service in view.services:
         if service.state in TROUBLED or service.restarts > 2:
             again = f" ({service.restarts} restarts)" if service.restarts else ""
@@ -310,6 +308,22 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
         text = "AGENTS_IMAGE is exported in this shell: a hand-typed `docker compose up` here would use it"
         found.append(Attention(text, "warning", "unset AGENTS_IMAGE"))
     return found
+
+
+def _under_way(instance: Instance) -> list[Attention]:
+    """A run that stopped half-way, and a lock that a dead process left."""
+    half_way = unfinished_run(instance)
+    try:
+        holder = describe(instance)
+    except DisintoError as error:
+        return [Attention(f"{error.what} {error.why}", "problem")]
+    if holder.state == "left":
+        return [Attention(holder.words, "problem", "disinto unlock")]
+    if half_way is None or holder.state in ("busy", "unknown"):
+        return []  # somebody is at work on it, or may be
+    died = f": {holder.words}" if holder.run == half_way.id else ""
+    text = f"“{half_way.plan().title}” stopped half-way{died}"
+    return [Attention(text, "problem", "disinto resume (or resume --undo)", "enter")]
 
 
 def recent_runs(instance: Instance, count: int = _RECENT) -> tuple[RunSummary, ...]:

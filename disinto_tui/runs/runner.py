@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from disinto_tui.adapters.instance import Instance, lock
+from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, step_states
+from disinto_tui.adapters.lock import lock
 from disinto_tui.adapters.process import LineSink, boot_id, process_start
 from disinto_tui.adapters.secrets import secrets_of_files
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, Interrupted

@@ -22,8 +22,9 @@ from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, St
 from disinto_tui.runs import preflight
 from disinto_tui.runs.health import container_state, service_of
 from disinto_tui.runs.history import Entry, history, last_good_before, left_behind, short
+from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
-from disinto_tui.runs.lifecycle import refuse_unfinished, repository_of, require_stack, shell_override
+from disinto_tui.runs.lifecycle import repository_of, require_stack, shell_override
 from disinto_tui.runs.observe import is_agents_service, read_env
 from disinto_tui.runs.ops_files import digest as content_digest
 from disinto_tui.runs.ops_files import file_mode

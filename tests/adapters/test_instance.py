@@ -1,4 +1,4 @@
-"""Files replaced without loss; the lock that dies with its holder."""
+"""Files replaced without loss."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from disinto_tui.adapters.instance import Instance, lock, lock_holder, replace_file
-from disinto_tui.core.errors import Failed, Refused
+from disinto_tui.adapters.instance import replace_file
+from disinto_tui.core.errors import Failed
 
 
 def test_replace_keeps_mode_owner_and_a_backup(tmp_path: Path) -> None:
@@ -64,38 +64,6 @@ def test_no_temporary_file_is_left_when_writing_fails(
     assert caught.value.code == "disk.full"
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["f"]
-
-
-def test_two_operators_at_once_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
-    instance = Instance.at(tmp_path)
-    with lock(instance, "disinto up", "run-1"):
-        with pytest.raises(Refused) as caught, lock(instance, "disinto down"):
-            pass
-        assert caught.value.code == "instance.busy"
-        assert "disinto up" in caught.value.why
-        holder = lock_holder(instance)
-        assert holder is not None
-        assert holder.alive
-        assert holder.run_id == "run-1"
-    with lock(instance, "disinto down"):
-        pass
-
-
-def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
-    code = (
-        "import sys, time\nfrom disinto_tui.adapters.instance import Instance, lock\n"
-        f"with lock(Instance.at({str(tmp_path)!r}), 'disinto up'):\n    print('held', flush=True); time.sleep(60)"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"held\n"
-    child.kill()
-    child.wait()
-    holder = lock_holder(Instance.at(tmp_path))
-    assert holder is not None
-    assert not holder.alive
-    with lock(Instance.at(tmp_path), "disinto down"):
-        pass
 
 
 def test_a_reader_sees_the_old_or_the_new_file_never_less(tmp_path: Path) -> None:

@@ -232,7 +232,8 @@ def test_a_closed_terminal_does_not_stop_a_run(factory: Factory) -> None:
 
 
 def test_two_commands_at_once_the_second_is_refused(factory: Factory) -> None:
-    from disinto_tui.adapters.instance import Instance, lock
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.adapters.lock import lock
 
     with lock(Instance.at(factory.directory), "disinto up", "20260101-000000-up-0000"):
         said = factory.cli("up", "--yes")

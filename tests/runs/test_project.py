@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,33 +21,6 @@ def instance(tmp_path: Path) -> Instance:
     (directory / "docker-compose.yml").write_text("name: shop\n" + AGENTS)
     (directory / "extra.yml").write_text("name: extra\n" + AGENTS)
     return Instance.at(directory)
-
-
-@pytest.mark.parametrize(
-    ("env", "override"),
-    [
-        ("", ""),
-        ("", "name: overridden\n" + AGENTS),
-        ("COMPOSE_PROJECT_NAME=other\n", ""),
-        ("COMPOSE_PROJECT_NAME=\n", ""),
-        ("COMPOSE_FILE=docker-compose.yml:extra.yml\n", ""),
-        ("COMPOSE_FILE=docker-compose.yml,extra.yml\nCOMPOSE_PATH_SEPARATOR=,\n", ""),
-        ("COMPOSE_FILE=./extra.yml\nCOMPOSE_PROJECT_NAME=other\n", ""),
-    ],
-)
-def test_as_compose_itself_says(instance: Instance, env: str, override: str) -> None:
-    """Compose needs no engine to say what it would act on."""
-    instance.env_file.write_text(env)
-    if override:
-        instance.override_file.write_text(override)
-    done = subprocess.run(
-        ["docker", "compose", "config", "--format", "json"],
-        capture_output=True, text=True, check=False, cwd=instance.path, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip("no docker compose here")
-    values = dict(line.split("=", 1) for line in env.splitlines())
-    assert by_hand(instance, values).name == json.loads(done.stdout)["name"]
 
 
 def test_files_of_env_are_whole_paths(instance: Instance) -> None:
