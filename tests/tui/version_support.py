@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 from disinto_tui.core.catalog import Catalog, Marks, Meta, Past
 from disinto_tui.core.errors import DisintoError
@@ -55,12 +56,10 @@ def digest(tag: str) -> str:
 
 def meta(tag: str, days: float = 2, pull: int = 41_000_000, **more: object) -> Meta:
     """What an image of ours is."""
-    made = NOW - days * DAY
+    made = datetime.fromtimestamp(NOW - days * DAY, timezone.utc)
     values: dict[str, object] = {
         "digest": digest(tag),
-        "created": __import__("datetime")
-        .datetime.fromtimestamp(made, __import__("datetime").timezone.utc)
-        .strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": f"{made:%Y-%m-%dT%H:%M:%SZ}",
         "revision": "7c1e0aa4b2d9f05c7e11",
         "title": "gardener per iteration, voice bridge",
         "labels": {"org.opencontainers.image.version": tag, "disinto.formula": "7"},

@@ -323,6 +323,7 @@ class HomeScreen(DisintoScreen[None]):
         self.disinto.open_versions(
             agents=[item.name for item in services if item.uses_agents_image],
             building=self.view is not None and self.view.mode == "build",
+            clock=self._clock,
         )
 
     def action_undo(self) -> None:
