@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,8 @@ def _show_steps(session: Session, plan: Plan) -> None:
     write = session.output.data if session.dry_run else session.output.say
     for number, step in enumerate(plan.steps, start=1):
         write(f"{number:>3}. {step.id:<16} {step.title}")
-        for line in str(step.params["script"]).strip().splitlines():
+        told = step.params.get("script") or f"{step.op} {json.dumps(step.params, ensure_ascii=False)}"
+        for line in str(told).strip().splitlines():
             write(f"     │ {line}".rstrip())
 
 

@@ -306,6 +306,7 @@ class _Reader:
                     self.report(path, f"there is no variable {name}", "declare it as [vars.…]")
         elif isinstance(value, dict):
             for key, item in value.items():
+                self.references((*path, key), key, variables)
                 self.references((*path, key), item, variables)
         elif isinstance(value, list):
             for number, item in enumerate(value):
@@ -437,14 +438,14 @@ def _by_lines(text: str, stem: str, file: str, problems: tuple[Problem, ...]) ->
 
 
 def filled(value: Any, variables: Mapping[str, str]) -> Any:
-    """`value` with every `${vars.name}` in its texts replaced; lists and tables are gone through.
+    """`value` with every `${vars.name}` in its texts replaced, those in lists and tables and their keys, too.
 
     Raises KeyError for a variable that is not given.
     """
     if isinstance(value, str):
         return _REFERENCE.sub(lambda found: variables[found[1]], value)
     if isinstance(value, dict):
-        return {key: filled(item, variables) for key, item in value.items()}
+        return {filled(key, variables): filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):
         return [filled(item, variables) for item in value]
     return value

@@ -12,8 +12,11 @@ from disinto_tui.core.errors import BadInput
 from disinto_tui.core.formula import Formula, FormulaStep, filled, read_formula
 from disinto_tui.core.plan import Plan, Step
 
-OPERATIONS: tuple[str, ...] = ()
-"""The built-in operations that a step may use."""
+BUILT_IN: Mapping[str, frozenset[str]] = {
+    "tag-main": frozenset({"forge", "repository", "tag", "sha"}),
+    "push-mirrors": frozenset({"checkout", "mirrors", "refs"}),
+}
+"""The built-in operations that a step may use, each with the parameters it cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def find_formula(instance: Instance, name: str) -> Listed:
 
 
 def _read(path: Path) -> Listed:
-    return Listed(read_formula(read_bytes(path) or b"", path.name, operations=OPERATIONS), path)
+    return Listed(read_formula(read_bytes(path) or b"", path.name, operations=list(BUILT_IN)), path)
 
 
 def plan_formula(instance: Instance, found: Listed, values: Mapping[str, str], project: str) -> Plan:
@@ -133,7 +136,19 @@ def _values(formula: Formula, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _step(step: FormulaStep, values: Mapping[str, str], environment: Mapping[str, str]) -> Step:
+    why = step.description.strip().split("\n")[0]
     shared = {"timeout": step.timeout, "retries": step.retries, "on_failure": step.on_failure}
+    if step.uses:
+        parameters = filled(dict(step.parameters), values)
+        missing = sorted(BUILT_IN[step.uses] - set(parameters))
+        if missing:
+            raise BadInput(
+                f"The step {step.id} cannot be run.",
+                f"{step.uses} needs {', '.join(missing)}, and `with` does not say.",
+                f"Add it in line {step.line} and below, then try again.",
+                code="formula.invalid",
+            )
+        return Step(step.id, step.title, step.uses, {**parameters, "on_failure": step.on_failure}, why)
     env = {**environment, **filled(dict(step.env), values)}
     script = {"script": step.run, "check": step.check, "env": env, "secrets": list(step.secrets)}
-    return Step(step.id, step.title, "script", {**script, **shared}, step.description.strip().split("\n")[0])
+    return Step(step.id, step.title, "script", {**script, **shared}, why)

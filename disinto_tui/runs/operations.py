@@ -18,6 +18,7 @@ from disinto_tui.runs.ops_stack import (
     WaitHealthy,
 )
 from disinto_tui.runs.ops_switch import KeepImage, NameImage, RecordGood, Recreate, SameTag, WatchSwitch
+from disinto_tui.runs.ops_tags import PushMirrors, TagMain
 from disinto_tui.runs.runner import Operation
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -39,4 +40,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "watch-switch": WatchSwitch(),
     "record-good": RecordGood(),
     "script": Script(),
+    "tag-main": TagMain(),
+    "push-mirrors": PushMirrors(),
 }

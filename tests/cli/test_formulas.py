@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.factory import Cli
+from tests.support.git_server import checkout, git
 
 TOKEN = "s3cr3t-" + "value-of-a-token"
 NIGHTLY = """
@@ -192,3 +193,28 @@ def test_a_dry_run_shows_every_script_and_executes_none(cli: Cli) -> None:
     assert re.search(r"│ date \+%N >> notes", said.out)
     assert "who = ops" in said.out
     assert not (cli.directory / "notes").exists()
+
+
+def test_a_step_may_use_what_is_built_in(cli: Cli, tmp_path: Path) -> None:
+    tree = checkout(tmp_path / "tree")
+    sha = git(tree, "rev-parse", "HEAD")
+    git(tmp_path, "init", "--quiet", "--bare", "mirror.git")
+    text = f"""
+[vars.tag]
+required = true
+[[steps]]
+id = "mirror"
+uses = "push-mirrors"
+[steps.with]
+checkout = "{tree}"
+mirrors = {{ here = "{tmp_path}/mirror.git" }}
+refs = {{ "refs/tags/${{vars.tag}}" = "{sha}" }}
+"""
+    formula(cli, "tagging", text)
+    said = cli("run", "tagging", "--set", "tag=v1.0.0", "--yes")
+    assert said.code == 0, said.err
+    assert git(tmp_path / "mirror.git", "rev-parse", "refs/tags/v1.0.0") == sha
+    formula(cli, "half", '[[steps]]\nid = "a"\nuses = "tag-main"\nwith = { tag = "v1" }\n')
+    said = cli("run", "half", "--yes")
+    assert said.code == 2
+    assert "needs forge, repository, sha" in said.err

@@ -1,0 +1,199 @@
+"""Operations on tags: made on the forge at a recorded commit, pushed to the mirrors; never moved, never forced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
+from disinto_tui.adapters.git import Login, place_of, push_refs, remote_refs
+from disinto_tui.adapters.instance import read_bytes, write_private
+from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
+from disinto_tui.core.redact import Secret
+from disinto_tui.runs.observe import read_env
+from disinto_tui.runs.runner import Context
+
+_OURS = "tag-made.json"
+
+
+def forge_token(ctx: Context) -> Secret | None:
+    """The forge's token: handed to this run, else the instance's own; None without one."""
+    value = ctx.secrets.get("FORGE_TOKEN") or read_env(ctx.instance).get("FORGE_TOKEN", "")
+    return Secret(value) if value else None
+
+
+async def tagged_commit(client: ForgeClient, slug: str, tag: str) -> str:
+    """The commit a tag means on the forge, "" when there is no such tag.
+
+    `GET /tags/{tag}`: `/git/tags/{x}` wants an annotated tag's own id and would always say that there is none.
+    """
+    found = await client.get_or_none(f"{repo_path(slug)}/tags/{quoted(tag)}")
+    commit = found.get("commit") if isinstance(found, dict) else None
+    sha = commit.get("sha") if isinstance(commit, dict) else None
+    return sha if isinstance(sha, str) else ""
+
+
+class TagMain:
+    """`forge`, `repository`, `tag`, `sha`, `message`: the tag on the forge, at that very commit.
+
+    A tag that is there at the same commit is done; at another one it is Refused and stays.
+    """
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """It is there, at our commit. Raises Refused `tag.elsewhere`."""
+        async with self._client(ctx, params) as client:
+            return "It is there already." if await self._there(client, params) else None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make it, and read it back. Raises Refused, Failed, Unavailable, BadInput (the token's rights)."""
+        body = {"tag_name": params["tag"], "target": params["sha"], "message": params.get("message", "")}
+        # Noted before it is made: only a tag that this run made is one that its undo may delete.
+        note = json.dumps({"tag": params["tag"], "sha": params["sha"]})
+        write_private(ctx.run.path / _OURS, note.encode())
+        async with self._client(ctx, params) as client:
+            try:
+                await client.post(f"{repo_path(params['repository'])}/tags", body)
+            except (Unavailable, Failed) as error:
+                # It may have been made all the same (an answer that came too late, or somebody else's tag).
+                ctx.say(f"the forge did not say that it made it: {error.what} Looking for the tag.")
+                if not await self._there(client, params):
+                    raise
+            if not await self._there(client, params):
+                raise Failed(
+                    f"The tag {params['tag']} is not on the forge.",
+                    "The forge said that it made it, and does not have it.",
+                    "Look at the forge's log, then `disinto resume`.",
+                    code="tag.lost",
+                )
+        ctx.say(f"{params['tag']} is {params['sha']}")
+        return {"head_sha": params["sha"]}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Delete the tag that this run made, when it still is at our commit."""
+        noted = read_bytes(ctx.run.path / _OURS)
+        if noted is None:
+            return "This run made no tag."
+        async with self._client(ctx, params) as client:
+            try:
+                there = await self._there(client, params)
+            except Refused:
+                return f"{params['tag']} is another commit by now, and stays."
+            if not there:
+                return "It is not there."
+            await client.delete(f"{repo_path(params['repository'])}/tags/{quoted(params['tag'])}")
+        return f"The tag {params['tag']} was deleted."
+
+    def _client(self, ctx: Context, params: Mapping[str, Any]) -> ForgeClient:
+        return ForgeClient(params["forge"], forge_token(ctx))
+
+    async def _there(self, client: ForgeClient, params: Mapping[str, Any]) -> bool:
+        found = await tagged_commit(client, params["repository"], params["tag"])
+        if found and found != params["sha"]:
+            raise Refused(
+                f"The tag {params['tag']} means another commit.",
+                f"On the forge it is {found}, and should be {params['sha']}.",
+                "A tag is never moved: release the next version, or find out who made that tag.",
+                code="tag.elsewhere",
+            )
+        return bool(found)
+
+
+class PushMirrors:
+    """`checkout`, `mirrors` (name: URL), `refs` (name: commit), `on_failure` ("stop" or "warn").
+
+    Every mirror is tried, whatever the others do. The password of one is the secret `MIRROR_TOKEN_<NAME>`, else
+    `GITHUB_TOKEN` or `CODEBERG_TOKEN` for those hosts; ssh URLs use the operator's own keys.
+    """
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Each mirror is asked by `run` itself."""
+        return None if params["mirrors"] else "There are no mirrors."
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Push what is missing where it is missing. Raises Failed `mirrors` naming those that did not take it."""
+        states: dict[str, str] = {}
+        failures: dict[str, DisintoError] = {}
+        for name, url in params["mirrors"].items():
+            ctx.progress(name, 0, 1, f"asking {place_of(url)}", "")
+            try:
+                states[name] = await self._one(ctx, params, name, url)
+            except DisintoError as error:
+                failures[name], states[name] = error, f"failed: {error.why}"
+                ctx.say(f"✗ {name}: {error.what} {error.why}", *error.details)
+            ctx.progress(name, 1, 1, states[name], "")
+        if failures and params.get("on_failure") != "warn":
+            first = next(iter(failures.values()))
+            raise Failed(
+                f"{_list(failures)} did not take the tag.",
+                f"{first.what} {first.why}",
+                f"{first.now.rstrip('.')}, or `disinto resume` once it is mended; the other mirrors have it.",
+                code="mirrors",
+                details=[f"{name}: {text}" for name, text in states.items()],
+            )
+        warnings = [*ctx.result.get("warnings", ()), *(f"mirror {name}: {states[name]}" for name in failures)]
+        return {"mirrors": states, **({"warnings": warnings} if warnings else {})}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Others may have fetched it by now."""
+        return "What mirrors took stays there."
+
+    async def _one(self, ctx: Context, params: Mapping[str, Any], name: str, url: str) -> str:
+        login, wanted = login_of(name, url, ctx.secrets), dict(params["refs"])
+        there = await remote_refs(url, [f"{ref}*" for ref in wanted], login)
+        for ref, sha in wanted.items():
+            if ref.startswith("refs/tags/") and there.get(ref, sha) != sha:
+                raise Refused(
+                    f"{name} has {ref.removeprefix('refs/tags/')} already.",
+                    f"There it is {there[ref]}, and should be {sha}.",
+                    "A tag is never moved: find out who made it there",
+                    code="tag.elsewhere",
+                )
+        missing = {ref: sha for ref, sha in wanted.items() if there.get(ref) != sha}
+        if not missing:
+            ctx.say(f"= {name}: has it already")
+            return "has it already"
+        await push_refs(Path(params["checkout"]), url, missing, login, on_lines=ctx.lines)
+        after = await remote_refs(url, [f"{ref}*" for ref in missing], login)
+        for ref, sha in missing.items():
+            if after.get(ref) != sha:
+                raise Failed(
+                    f"{name} does not show what it took.",
+                    f"{ref} is {after.get(ref, 'not there')} and should be {sha}.",
+                    "Look at it there",
+                    code="git.lost",
+                )
+        ctx.say(f"✓ {name}: pushed to {place_of(url)}")
+        return "pushed"
+
+
+def login_of(name: str, url: str, secrets: Mapping[str, str]) -> Login | None:
+    """The login for a mirror; None for ssh, for a path, and when no secret was handed over."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return None
+    if parts.password:
+        raise BadInput(
+            f"The URL of the mirror {name} holds a password.",
+            "It would be in the process list and in logs.",
+            f"Take it out of the URL and hand it over as MIRROR_TOKEN_{_upper(name)}.",
+            code="mirror.password",
+        )
+    host = (parts.hostname or "").lower()
+    known = {"github.com": "GITHUB_TOKEN", "codeberg.org": "CODEBERG_TOKEN"}
+    for secret in (f"MIRROR_TOKEN_{_upper(name)}", known.get(host, "")):
+        if secret and secrets.get(secret):
+            # Any user name goes with a token on GitHub and Forgejo; GitHub documents this one.
+            return Login(parts.username or "x-access-token", Secret(secrets[secret]))
+    return None
+
+
+def _upper(name: str) -> str:
+    return "".join(char if char.isalnum() else "_" for char in name).upper()
+
+
+def _list(names: Mapping[str, Any]) -> str:
+    listed = list(names)
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
