@@ -22,7 +22,7 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.engine_streams import pull
 from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, Result, run
-from disinto_tui.core.errors import BadInput, DisintoError, Failed
+from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.health import Patience, service_of, unhealthy, watch
 from disinto_tui.runs.observe import is_agents_service
@@ -60,7 +60,7 @@ def _staged_or_real(ctx: Context, path: Path) -> Path:
 async def streamed(ctx: Context, command: Command, failed: str, now: str) -> Result:
     """Run a command whose lines are the step's log; its last words tell why when it fails.
 
-    `failed` and `now` are the first and third sentence then. Raises Failed.
+    `failed` and `now` are the first and third sentence then. Raises Failed, Unavailable (no engine any more).
     """
     last: list[str] = []
 
@@ -98,6 +98,10 @@ def compose_failed(what: str, last: list[str], now: str, code: int) -> DisintoEr
         )
     if "no space left on device" in text:
         return Failed(what, "The disk of the engine is full.", now, code="disk.full", details=last)
+    if "error during connect" in text or "Cannot connect to the Docker daemon" in text:
+        return Unavailable(
+            what, "The Docker Engine went away meanwhile.", now, code="engine.down", details=last
+        )
     why = last[-1].strip().rstrip(".") if last else "nothing"
     return Failed(
         what, f"Compose ended with {code} and says: {why}.", now, code="compose.failed", details=last

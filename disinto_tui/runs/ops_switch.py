@@ -197,7 +197,7 @@ class Recreate:
             patience.returned = False
             try:
                 return await self._up(ctx, params, target)
-            except Failed:
+            except DisintoError:
                 await patience.ask(engine.version)
                 if not patience.returned:
                     raise

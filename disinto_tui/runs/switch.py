@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,10 +80,16 @@ async def plan_switch(request: SwitchRequest) -> Prepared:
     engine = Engine(endpoint)
     info = await engine.info()
     env = read_env(instance)
+    _refuse_missing_env(instance)
     found = await find_project(engine, instance, env)
-    definitions = (await config(found.target(instance, endpoint))).get("services") or {}
+    repository = repository_of(instance, env)
+    target = found.target(instance, endpoint)
+    if not env.get(_VARIABLE):
+        # The compose file cannot be read without it, and tells people that `disinto use` is what sets it.
+        target = target.with_variables({_VARIABLE: str(repository)})
+    definitions = (await config(target)).get("services") or {}
     _refuse_build_mode(definitions, request.wanted)
-    wanted = await _resolve(request, engine, repository_of(instance, env), info)
+    wanted = await _resolve(request, engine, repository, info)
     pin = _pin(wanted, request.pin_digest)
     return await _plan(request, engine, info, env.get(_VARIABLE, ""), found, definitions, wanted, pin)
 
@@ -131,6 +137,18 @@ def _refuse_build_mode(definitions: Mapping[str, Any], wanted: str) -> None:
             f"`disinto init CONFIG --version {wanted or 'VERSION'}` moves it to images; "
             f"`AGENTS_IMAGE={wanted or 'VERSION'} disinto up` runs one once.",
             code="mode.build",
+        )
+
+
+def _refuse_missing_env(instance: Instance) -> None:
+    """A new `.env` with nothing but the pin would start the agents without a token: that is no switch."""
+    if not instance.env_file.exists():
+        raise Refused(
+            f"There is no .env in {instance.path}.",
+            "The agents' tokens and settings are read from it, and would be gone with it.",
+            "Put it back from a backup (`.disinto/runs/*/backup/.env` has older ones), "
+            "or let `disinto init CONFIG` make it anew.",
+            code="env.missing",
         )
 
 
@@ -206,9 +224,10 @@ async def _plan(
     old = EnvFile.parse(read_bytes(instance.env_file) or b"")
     new = old.set(_VARIABLE, pin)
     images = {service_of(item): str(item["Image"]) for item in live}
+    back = _way_back(before, live)
     target_id = wanted.image or (image.id if here and (image := await engine.image(plain)) else "")
     settled = new.data == old.data and bool(target_id) and set(images.values()) <= {target_id}
-    steps = [] if settled else _steps(request, found, before, wanted, pin, services, images, here, old, new)
+    steps = [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new)
     title = "Roll back" if request.kind == "rollback" else "Switch"
     plan = Plan(
         request.kind,
@@ -221,7 +240,7 @@ async def _plan(
         _services(found, definitions, services, settled),
         (pull,),
         downtime="about 0.5 s for each recreated service" if services else "none, no agent runs",
-        undo=_undo_words(before, images),
+        undo=_undo_words(back, images),
         notes=(*wanted.notes, *found.notes, *_notes(request, before, pin, works, services)),
         on_failure="undo",
         facts={
@@ -229,7 +248,7 @@ async def _plan(
             "to": pin,
             "digest": wanted.digest,
             "by": _who(),
-            "by_hand": _by_hand(found, instance, before, services),
+            "by_hand": _by_hand(found, instance, back, services),
             **found.facts(),
             "summary": (f"{found.name} {'runs' if services else 'is pinned to'} {pin}.",),
         },
@@ -292,6 +311,15 @@ def _steps(
         steps.append(Step("watch", "Watch their health", "watch-switch", watch, writes=False, atomic=True))
         steps.append(Step("record", "Keep it as known good", "record-good", {"reference": pin}))
     return steps
+
+
+def _way_back(before: str, live: Sequence[Mapping[str, Any]]) -> str:
+    """The reference that undo brings up again: what runs was made from it, which is not the pin where the pin
+    is missing or was edited by hand."""
+    made_from = sorted({str((item.get("Config") or {}).get("Image", "")) for item in live} - {""})
+    if before in made_from or not made_from or (before and len(made_from) > 1):
+        return before
+    return made_from[0]
 
 
 def _env_change(before: str, pin: str, same: bool) -> FileChange:

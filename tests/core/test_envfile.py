@@ -53,6 +53,11 @@ class TestErrors:
         lines = [line.split(":")[0] for line in caught.value.details]
         assert lines == ["line 1", "line 3", "line 4", "line 6"]
 
+    def test_a_forgotten_quote_is_named_where_it_was_opened(self) -> None:
+        with pytest.raises(BadInput) as caught:
+            EnvFile.parse(b"A=1\nB='v\n# c\n# it's not so\nC=2\n")
+        assert "Line 4" in caught.value.why and "The quote that line 2 opens is closed" in caught.value.why
+
     def test_a_piece_of_a_secret_that_looks_like_a_name_is_not_shown(self) -> None:
         data = b"KEY=-----BEGIN\nMIIEvQIBADANBg+kqh\nabcdefsecret\n"
         with pytest.raises(BadInput) as caught:

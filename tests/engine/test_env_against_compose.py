@@ -10,6 +10,7 @@ import concurrent.futures
 import io
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,17 +28,28 @@ STACK = (
     f"name: envtable\nservices:\n  a:\n    image: example.invalid/x\n    environment: [{', '.join(KEYS)}]\n"
 )
 
+# The plugin itself, where it is found: half the time of the way through `docker`.
+PLUGINS = ("/usr/local/libexec", "/usr/local/lib", "/usr/libexec", "/usr/lib")
+COMPOSE = next(
+    (
+        [str(path)]
+        for path in (Path(place, "docker/cli-plugins/docker-compose") for place in PLUGINS)
+        if os.access(path, os.X_OK)
+    ),
+    ["docker", "compose"],
+)
+
 Reading = dict[str, str] | str
 
 
-def compose_reads(data: bytes) -> Reading:
-    """What `docker compose config` makes of `data`: the values of KEYS, or ERR."""
+def compose_reads(data: bytes, stack: str = STACK) -> Reading:
+    """What `docker compose config` makes of `data`: the values of KEYS and the image, or ERR."""
     with tempfile.TemporaryDirectory(prefix="disinto-env-") as name:
         directory = Path(name)
         (directory / ".env").write_bytes(data)
-        (directory / "compose.yaml").write_text(STACK)
+        (directory / "compose.yaml").write_text(stack)
         done = subprocess.run(
-            ["docker", "compose", "--project-directory", name, "config", "--format", "json"],
+            [*COMPOSE, "--project-directory", name, "config", "--format", "json"],
             check=False,
             # A scrubbed environment: the operator's own variables would win over the file.
             env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **ENVIRON},
@@ -47,9 +59,12 @@ def compose_reads(data: bytes) -> Reading:
         )
     if done.returncode:
         return ERR
-    found = json.loads(done.stdout)["services"]["a"]["environment"]
+    service = json.loads(done.stdout)["services"]["a"]
     # `config` doubles every dollar; null is a name without a value.
-    return {key: value.replace("$$", "$") for key, value in found.items() if value is not None}
+    found = {
+        key: value.replace("$$", "$") for key, value in service["environment"].items() if value is not None
+    }
+    return found if stack is STACK else {**found, "image": service["image"]}
 
 
 def we_read(data: bytes) -> Reading:
@@ -60,10 +75,10 @@ def we_read(data: bytes) -> Reading:
     return {key: value for key, value in values.items() if key in KEYS}
 
 
-def compose_reads_all(files: list[bytes]) -> list[Reading]:
+def compose_reads_all(files: list[bytes], stack: str = STACK) -> list[Reading]:
     """Several at once: one takes 0.1 s, most of it waiting."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return list(pool.map(compose_reads, files))
+        return list(pool.map(lambda data: compose_reads(data, stack), files))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +155,58 @@ def test_what_we_write_is_what_compose_reads(before: bytes, value: str) -> None:
     assert compose_reads(after) == we_read(after)
     reading = compose_reads(after)
     assert isinstance(reading, dict) and reading["K"] == value
+
+
+PIN = "reg.example:5000/org/agents:v9.8.7"
+AGENTS_STACK = (
+    "name: envtable\nservices:\n  a:\n    image: ${AGENTS_IMAGE:?not set}\n"
+    f"    environment: [{', '.join(KEYS[1:])}]\n"
+)
+
+
+def as_agents_image(data: bytes) -> bytes:
+    """A case of the table with the product's own variable in the place of K."""
+    return re.sub(rb"(?<![A-Za-z0-9_])K(?![A-Za-z0-9_])", b"AGENTS_IMAGE", data)
+
+
+@pytest.fixture(scope="module")
+def switched() -> dict[str, Reading]:
+    """What Compose makes of each case that can be read, once `use` has set the pin in it."""
+    files = {
+        name: EnvFile.parse(as_agents_image(data)).set("AGENTS_IMAGE", PIN).data
+        for name, data, expected in CASES
+        if expected != ERR
+    }
+    return dict(zip(files, compose_reads_all(list(files.values()), AGENTS_STACK), strict=True))
+
+
+@pytest.mark.parametrize(("name", "expected"), [(c[0], c[2]) for c in CASES], ids=[c[0] for c in CASES])
+def test_use_writes_every_line_of_the_table_so_that_compose_runs_the_pin(
+    name: str, expected: str | None, switched: dict[str, Reading], readings: dict[str, Reading]
+) -> None:
+    data = as_agents_image(next(case[1] for case in CASES if case[0] == name))
+    if expected == ERR:
+        with pytest.raises(BadInput) as refused:
+            EnvFile.parse(data).values(ENVIRON)
+        assert re.match(r"Line \d+: ", refused.value.why)
+        return
+    before = readings[name]
+    assert isinstance(before, dict)
+    others = {key: as_agents_image(value.encode()).decode() for key, value in before.items() if key != "K"}
+    assert switched[name] == {**others, "image": PIN}, "the pin, and no other name has another value"
+    written = EnvFile.parse(data).set("AGENTS_IMAGE", PIN)
+    assert written.set("AGENTS_IMAGE", PIN) is written
+    if utf8(data):
+        assert python_dotenv(written.data).get("AGENTS_IMAGE") == PIN
+
+
+def utf8(data: bytes) -> bool:
+    """Whether python-dotenv reads the file at all."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def python_dotenv(data: bytes) -> dict[str, str | None]:

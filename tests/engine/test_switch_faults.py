@@ -161,7 +161,7 @@ def nothing_lost(ground: Ground) -> Iterator[None]:
 def sound(ground: Ground, version: str | None = None) -> None:
     """What is pinned runs (that version, when one is named), healthy and alone; everything else is up too."""
     status = ground.factory.cli("status", "--offline", "--json")
-    assert status.document["running_versions"] == [version or ground.pinned()], status.err
+    assert status.document.get("running_versions") == [version or ground.pinned()], status
     assert ground.pinned() == (version or ground.pinned())
     assert status.code == 0, status.out
     names = {f"{ground.factory.project}-{service}" for service in ("agents", "edge", "staging-1")}
@@ -237,7 +237,7 @@ def others_up(ground: Ground) -> None:
     assert said.code == 0, said.err
 
 
-@pytest.mark.parametrize("way", ["kill", "stop"])
+@pytest.mark.parametrize("way", ["kill", pytest.param("stop", marks=pytest.mark.slow)])
 def test_an_engine_restarted_in_the_middle_of_the_pull(ground: Ground, way: str) -> None:
     """Nothing was changed yet: the run ends, says that the engine went away, and can be had again."""
     version = ground.push("--payload-kib", "1024")
@@ -250,15 +250,20 @@ def test_an_engine_restarted_in_the_middle_of_the_pull(ground: Ground, way: str)
     said = run.said()
     assert said.code == 3 and "ngine" in said.err, said.err
     assert ground.env() == env
-    ground.proxy.rate = 0
     others_up(ground)
+    again(ground, version, before)
+
+
+def again(ground: Ground, version: str, before: str) -> None:
+    """Nothing was changed, and now that the fault is gone the same command does what it says."""
+    ground.proxy.rate = 0
     sound(ground, before)
     said = ground.use(version)
     assert said.code == 0, said.err
     sound(ground, version)
 
 
-@pytest.mark.parametrize("way", ["kill", "stop"])
+@pytest.mark.parametrize("way", ["stop", pytest.param("kill", marks=pytest.mark.slow)])
 def test_an_engine_restarted_while_the_services_are_watched(ground: Ground, way: str) -> None:
     """It is waited for, and judged anew: the switch comes to its end."""
     version = ground.push()
@@ -272,6 +277,7 @@ def test_an_engine_restarted_while_the_services_are_watched(ground: Ground, way:
     sound(ground, version)
 
 
+@pytest.mark.slow
 def test_an_engine_restarted_in_the_middle_of_the_recreate(ground: Ground) -> None:
     """What was under way is not known; the run waits for the engine, goes back, and the way back is watched."""
     version, before = ground.push(), ground.pinned()
@@ -279,7 +285,7 @@ def test_an_engine_restarted_in_the_middle_of_the_recreate(ground: Ground) -> No
     assert poll(PATIENCE, lambda: "-agents  Recreate" in run.log())
     restart(ground, "kill")
     code = run.end()
-    print(code, run.log(), run.said())
+    assert code in (0, 1, 3), run.log()  # 0: the engine was back before Compose had missed it
     others_up(ground)
     sound(ground, version if code == 0 else before)
 
@@ -302,6 +308,7 @@ def test_an_engine_that_stays_away_and_the_run_says_what_it_left(ground: Ground)
     sound(ground, before)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_with_the_engine_is_finished_later(ground: Ground) -> None:
     """The host goes down: run and engine are gone at once."""
     version = ground.push()
@@ -315,3 +322,121 @@ def test_a_run_that_ends_with_the_engine_is_finished_later(ground: Ground) -> No
     assert said.code == 0, said.err
     others_up(ground)
     sound(ground, version)
+
+
+# -- a registry dies ---------------------------------------------------------------------------------------------
+
+
+def test_a_registry_that_dies_in_the_middle_of_a_layer(ground: Ground) -> None:
+    """Connections are cut while bytes stream, and nobody answers afterwards."""
+    version, before, env = ground.push("--payload-kib", "2048"), ground.pinned(), ground.env()
+    run = Run(ground.factory, planned(ground.factory, "use", version, "--yes"))
+    ground.proxy.rate = SLOW
+    run.in_a_layer()
+    ground.proxy.cut()
+    try:
+        assert run.end() == 3, run.log()
+        said = run.said()
+        assert "The registry did not answer, or broke off." in said.err
+        assert ground.env() == env
+        gone = ground.use(version)
+        assert gone.code == 3, gone.err
+    finally:
+        ground.proxy.open()
+    again(ground, version, before)
+
+
+# -- a disk fills ------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+
+
+def test_an_image_that_cannot_fit_is_not_begun(ground: Ground) -> None:
+    """Its size is known, so the disk is asked before anything is done."""
+    version, before, env = ground.push("--payload-kib", "3072"), ground.pinned(), ground.env()
+    ground.own.disk.fill(leave=5 * MIB)
+    try:
+        said = ground.use(version)
+    finally:
+        ground.own.disk.relieve()
+    assert said.code == 4, said.err
+    assert "There is not enough room for the images." in said.err
+    assert "About 9 MB are needed" in said.err and "5 are free" in said.err
+    assert ground.env() == env
+    sound(ground, before)
+
+
+def test_the_disk_of_the_engine_fills_during_the_pull(ground: Ground) -> None:
+    """There was room when it was asked for."""
+    version, before, env = ground.push("--payload-kib", "3072"), ground.pinned(), ground.env()
+    path = planned(ground.factory, "use", version, "--yes")
+    ground.own.disk.fill(leave=2 * MIB)
+    try:
+        run = Run(ground.factory, path)
+        assert run.end() == 1, run.log()
+    finally:
+        ground.own.disk.relieve()
+    told = run.events()[-1]
+    assert told["kind"] == "run_ended" and told["error"]["code"] == "disk.full"
+    said = run.said()
+    assert "The disk of the engine is full." in said.err and "Free some space" in said.err
+    assert ground.env() == env
+    again(ground, version, before)
+
+
+@pytest.mark.slow
+def test_the_disk_of_the_engine_is_full_when_the_container_is_made(ground: Ground) -> None:
+    """The image is here, the pin is written, and then there is no room for a container: it goes back."""
+    version, before, env = ground.push(), ground.pinned(), ground.env()
+    ground.docker("pull", "-q", ground.reference(version))
+    path = planned(ground.factory, "use", version, "--yes")
+    ground.own.disk.fill()
+    try:
+        run = Run(ground.factory, path)
+        assert run.end() == 1, run.log()
+    finally:
+        ground.own.disk.relieve()
+    assert ground.env() == env, run.log()
+    again(ground, version, before)
+
+
+def test_the_disk_of_the_instance_fills_before_the_pin_is_written(ground: Ground) -> None:
+    """Room for the journal and none for `.env`: it is as it was, and so is everything else."""
+    version, before = ground.push(), ground.pinned()
+    file = ground.factory.directory / ".env"
+    small = ground.env()
+    padded = small + b"# " + b"x" * 400_000 + b"\n"
+    file.write_bytes(padded)
+    try:
+        path = planned(ground.factory, "use", version, "--yes")
+        ground.instance.fill(leave=200_000)
+        try:
+            run = Run(ground.factory, path)
+            assert run.end() == 1, run.log()
+        finally:
+            ground.instance.relieve()
+        told = run.events()[-1]
+        assert told["state"] == "undone" and told["error"]["code"] == "disk.full"
+        assert ".env could not be written. The disk is full. Free some space" in " ".join(
+            run.said().err.split()
+        )
+        assert ground.env() == padded
+        assert not list(ground.factory.directory.glob(".env.*"))
+        again(ground, version, before)
+    finally:
+        file.write_bytes(ground.env().replace(padded[len(small) :], b""))
+    assert len(ground.env()) == len(small)
+
+
+def test_the_disk_of_the_instance_is_full_to_the_last_byte(ground: Ground) -> None:
+    """Not even a journal can be kept: it is not begun."""
+    version, before, env = ground.push(), ground.pinned(), ground.env()
+    ground.instance.fill()
+    try:
+        said = ground.use(version)
+    finally:
+        ground.instance.relieve()
+    assert said.code == 1, said.err
+    assert "The disk is full." in said.err
+    assert ground.env() == env
+    sound(ground, before)

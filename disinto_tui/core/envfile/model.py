@@ -173,7 +173,11 @@ class EnvFile:
         edits: list[tuple[int, int, bytes]] = []
         if at > 0 and b"\n" not in data[self.statements[at - 1].end : current.start]:
             edits.append((self.statements[at - 1].end, current.start, eol))
-        start, kept = current.value_start, ""
+        start, stop, kept = current.value_start, current.end, ""
+        if not current.quote and not current.raw:
+            while data[stop - 1 : stop] == b"\r":
+                stop -= 1  # `K=` before CR LF: blanks are skipped, and the CR is one, but the line's end is its end
+            start = min(start, stop)
         if current.inherited or current.separator == ":":
             start, written = current.key_end, "=" + written
         if not current.quote and not current.inherited:
@@ -191,7 +195,7 @@ class EnvFile:
         if written in ("", "=") and comment_follows:
             written += "''"
         glue = b" " if current.quote and data[current.end : current.end + 1] == b"#" else b""
-        edits.append((start, current.end, _bytes(written + kept) + glue))
+        edits.append((start, stop, _bytes(written + kept) + glue))
         if at + 1 < len(self.statements):
             following = self.statements[at + 1]
             if b"\n" not in data[current.end : following.start]:

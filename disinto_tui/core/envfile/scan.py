@@ -107,12 +107,24 @@ class _Scanner:
                 if statement.key:  # `export` alone on a line is nothing
                     statements.append(statement)
             except _UnreadableError as trouble:
-                problems.append(Problem(self._text.count("\n", 0, trouble.at) + 1, trouble.reason))
+                line = self._text.count("\n", 0, trouble.at) + 1
+                opened = self._quote_that_ends_in(line, statements)
+                where = f" The quote that line {opened} opens is closed on this line." if opened else ""
+                problems.append(Problem(line, trouble.reason + where))
                 at = self._text.find("\n", trouble.resume)
                 if at < 0:
                     break
             at = self._next(at)
         return tuple(statements), tuple(problems)
+
+    @staticmethod
+    def _quote_that_ends_in(line: int, statements: list[Statement]) -> int:
+        """The line on which a value began that ends on `line`, 0 when none does: a forgotten quote is closed
+        by the next apostrophe of the file, and what people must mend is where it was opened."""
+        if not statements or not statements[-1].quote:
+            return 0
+        opened = statements[-1].line
+        return opened if line > opened and opened + statements[-1].raw.count("\n") == line else 0
 
     def _next(self, at: int) -> int:
         """The first character of the next statement, past white space and comment lines."""
