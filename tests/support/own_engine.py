@@ -1,16 +1,19 @@
 """An engine of a test's own, to be killed, stopped and filled up: it shares nothing with the one others use.
 
-A dockerd with its own data (on a small tmpfs), its own socket, runtime directory and containerd. It makes no
-firewall rule and no default bridge, so the shared engine does not notice it. Ended by process id; what it
-mounted is unmounted, and it is an error when something of it is left.
+A dockerd with its own data (on a small tmpfs), its own socket, runtime directory, containerd and default bridge. It
+makes no firewall rule, so the shared engine does not notice it. Ended by process id; what it mounted is unmounted, and
+it is an error when something of it is left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +36,24 @@ def impossible() -> str:
     if os.geteuid() != 0:
         return "only root can start an engine of its own"
     return "" if daemon_binary() else "there is no dockerd on this machine"
+
+
+def _bridge_call(request: int, name: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, request, name.encode() + b"\0")
+
+
+def make_bridge(name: str) -> None:
+    """A network bridge (SIOCBRADDBR; a minimal system has no `ip`); one that is there already will do."""
+    with contextlib.suppress(FileExistsError):
+        _bridge_call(0x89A0, name)
+
+
+def remove_bridge(name: str) -> None:
+    """Take it down and away (SIOCSIFFLAGS, SIOCBRDELBR), if it is there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", name.encode(), 0))
+        fcntl.ioctl(any_socket, 0x89A1, name.encode() + b"\0")
 
 
 class SmallDisk:
@@ -98,6 +119,7 @@ class OwnEngine:
             ["docker", "compose", "version", "--short"], capture_output=True, text=True, check=False
         )
         self.engine = Engine(self.endpoint, "", compose.stdout.strip(), session)
+        self._bridge = f"dsnt{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -110,14 +132,15 @@ class OwnEngine:
         binary = daemon_binary()
         assert binary and not self.alive
         self._forget_dead()
+        make_bridge(self._bridge)
         argv = [
             binary,
             *("--data-root", str(self.disk.path), "--exec-root", str(self.directory / "exec")),
             *("--pidfile", str(self.directory / "pid"), "--host", self.endpoint),
-            # No default bridge and no firewall rule: those are the shared engine's.
-            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
-            # dockerd leaves out what the host routes already, another engine's networks among it.
-            *("--default-address-pool", f"base=10.{200 + os.getpid() % 50}.0.0/16,size=24"),
+            # A bridge of its own: told to have none, dockerd removes docker0, which is the shared engine's.
+            *("--bridge", self._bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
+            # No pool of addresses either: with one, a dockerd that is started again removes docker0, too. What the
+            # host routes already, another engine's networks among it, is left out anyway.
             # A registry that broke off is asked once more after 5 s, not four times within 75.
             "--max-download-attempts=2",
         ]
@@ -154,6 +177,7 @@ class OwnEngine:
             self.stop()
         finally:
             self._end_leftovers()
+            remove_bridge(self._bridge)
             unmount(self.directory)
             shutil.rmtree(self.directory, ignore_errors=True)
         assert not mounts_under(self.directory) and not self.directory.exists()
