@@ -15,6 +15,9 @@ from disinto_tui.core.plan import Plan, Step
 BUILT_IN: Mapping[str, frozenset[str]] = {
     "tag-main": frozenset({"forge", "repository", "tag", "sha"}),
     "push-mirrors": frozenset({"checkout", "mirrors", "refs"}),
+    "build-image": frozenset({"checkout", "sha", "version", "created"}),
+    "tag-image": frozenset({"reference"}),
+    "push-image": frozenset({"reference"}),
 }
 """The built-in operations that a step may use, each with the parameters it cannot do without."""
 

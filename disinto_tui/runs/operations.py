@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
+from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
 from disinto_tui.runs.ops_script import Script
 from disinto_tui.runs.ops_stack import (
     CheckCompose,
@@ -42,4 +43,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "script": Script(),
     "tag-main": TagMain(),
     "push-mirrors": PushMirrors(),
+    "build-image": BuildImage(),
+    "tag-image": TagImage(),
+    "push-image": PushImage(),
 }
