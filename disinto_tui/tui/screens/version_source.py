@@ -50,6 +50,13 @@ def load() -> None:
     import disinto_tui.runs.catalog  # noqa: F401
 
 
+def load_network() -> None:
+    """Import what speaks to registries and the engine, for a thread too; it takes longer."""
+    from disinto_tui.runs.remote import load
+
+    load()
+
+
 def version_source(instance: Instance) -> Source:
     """The real one."""
     from disinto_tui.runs.catalog import VersionSource

@@ -7,6 +7,7 @@ screen and no others. Workers only post messages; the handlers here own what is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.screens.base import DisintoScreen, unreadable
 from disinto_tui.tui.screens.version_loads import Loads
-from disinto_tui.tui.screens.version_source import Source, SourceOf, load, version_source
+from disinto_tui.tui.screens.version_source import Source, SourceOf, load, load_network, version_source
 from disinto_tui.tui.widgets.filter_line import FilterLine
 from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_lines import Line
@@ -65,12 +66,19 @@ class VersionsScreen(DisintoScreen[None]):
     BINDINGS = bindings("versions")
     AUTO_FOCUS = "#list"
 
-    class Listed(Message):
-        """A list came; `asked` when it is what the registry and the engine said just now."""
+    class Recalled(Message):
+        """The list as last heard; None when it never was."""
 
-        def __init__(self, catalog: Catalog, asked: bool) -> None:
+        def __init__(self, catalog: Catalog | None) -> None:
             super().__init__()
-            self.catalog, self.asked = catalog, asked
+            self.catalog = catalog
+
+    class Listed(Message):
+        """What the registry and the engine said just now."""
+
+        def __init__(self, catalog: Catalog) -> None:
+            super().__init__()
+            self.catalog = catalog
 
     class Unlisted(Message):
         """There is no list."""
@@ -112,13 +120,20 @@ class VersionsScreen(DisintoScreen[None]):
         self._touched = False
         self._before_filter = ""
         self._begun = False
+        self._said = ""
+        self._keys: tuple[object, ...] = ()
 
     # -- frame -----------------------------------------------------------------------------------------------
 
     def body(self) -> Iterable[Widget]:
         """The list, and beside it, or in its place, what there is to know of one version."""
         with Horizontal(id="middle"):
-            yield VersionList(self._meta_of, id="list")
+            rows = VersionList(self._meta_of, id="list")
+            if self.app.size.width >= WIDE:
+                # As it will be once the size is told: else the first frame is laid out twice.
+                self.add_class("-wide")
+                rows.styles.width = self._list_width(self.app.size.width)
+            yield rows
             yield VersionDetails(id="about")
         yield Rule(id="low-rule")
         yield Static(id="say", markup=False)
@@ -176,9 +191,9 @@ class VersionsScreen(DisintoScreen[None]):
         return self.size.width < WIDE and not self.has_class("-reading")
 
     def on_mount(self) -> None:
-        """Begin to ask, once the first paint is out."""
+        """Begin to ask."""
         self._show()
-        self.call_after_refresh(self._ask, remember=True)
+        self._recall()
         self.set_interval(AGE_SECONDS, self._tick)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -200,7 +215,7 @@ class VersionsScreen(DisintoScreen[None]):
             self._begun = False
             self._touched = False
             self._asking = True
-            self._ask()
+            self._ask_again()
 
     async def on_unmount(self) -> None:
         """No more questions."""
@@ -210,18 +225,23 @@ class VersionsScreen(DisintoScreen[None]):
     # -- workers: they only post -----------------------------------------------------------------------------
 
     @work(group="list", exclusive=True, exit_on_error=False)
-    async def _ask(self, *, remember: bool = False) -> None:
+    async def _recall(self) -> None:
+        """The list from memory, or nothing."""
+        found: Catalog | None = None
+        if self._own_source:
+            await asyncio.to_thread(load)
+        self._source = self._make_source(self.disinto.instance)
+        # What cannot be read now is said when the rest is asked.
+        with contextlib.suppress(DisintoError, OSError):
+            found = await self._source.remembered()
+        self.post_message(self.Recalled(found))
+
+    @work(group="list", exclusive=True, exit_on_error=False)
+    async def _ask(self, source: Source) -> None:
+        if self._own_source:
+            await asyncio.to_thread(load_network)
         try:
-            if self._source is None:
-                if self._own_source:
-                    # In a thread: the event loop stays free for keys while the code is loaded.
-                    await asyncio.to_thread(load)
-                self._source = self._make_source(self.disinto.instance)
-            if remember:
-                found = await self._source.remembered()
-                if found is not None:
-                    self.post_message(self.Listed(found, False))
-            self.post_message(self.Listed(await self._source.asked(), True))
+            self.post_message(self.Listed(await source.asked()))
         except DisintoError as error:
             self.post_message(self.Unlisted(error))
         except OSError as error:
@@ -245,17 +265,30 @@ class VersionsScreen(DisintoScreen[None]):
 
     # -- handlers: they own the state ------------------------------------------------------------------------
 
+    def on_versions_screen_recalled(self, message: VersionsScreen.Recalled) -> None:
+        """Show it, and only when it can be seen ask anew: the network's code and its answers hold up a paint."""
+        if message.catalog is not None:
+            self._take(message.catalog)
+        self.call_after_refresh(self._ask_again)
+
     def on_versions_screen_listed(self, message: VersionsScreen.Listed) -> None:
-        """Take a list over. The cursor stays where the operator put it, else it goes to what runs."""
+        """Take it over; what the versions are is asked anew as well."""
+        self._asking = False
+        self._loads.forget()
+        self._take(message.catalog)
+
+    def _take(self, catalog: Catalog) -> None:
+        """The cursor stays where the operator put it, else it goes to what runs."""
         first = self.catalog is None
-        self.catalog, self._error = message.catalog, None
-        if message.asked:
-            self._asking = False
-            self._loads.forget()
-        home = self._home_tag(message.catalog)
-        if first and home in message.catalog.tags[message.catalog.versions :]:
+        self.catalog, self._error = catalog, None
+        home = self._home_tag(catalog)
+        if first and home in catalog.tags[catalog.versions :]:
             self.others = True  # what runs here is no version: it is shown all the same
         self._show(self._list.tag if self._touched else home)
+
+    def _ask_again(self) -> None:
+        if self._source is not None:
+            self._ask(self._source)
 
     def on_versions_screen_unlisted(self, message: VersionsScreen.Unlisted) -> None:
         """Say in place why there is no list."""
@@ -329,7 +362,11 @@ class VersionsScreen(DisintoScreen[None]):
         self._say()
         top = self.query_one("#top")
         top.say(left=self.headline(), right=self.aside())  # type: ignore[attr-defined]
-        self.refresh_bindings()
+        undo, hidden = (catalog.undo, catalog.hidden) if catalog is not None else ("", 0)
+        keys = (bool(tags), bool(self.words), self.others, undo, hidden > 0)
+        if keys != self._keys:
+            self._keys = keys  # what check_action and key_label answer by
+            self.refresh_bindings()
 
     def _show_details(self) -> None:
         catalog, tag = self.catalog, self._list.tag
@@ -352,9 +389,11 @@ class VersionsScreen(DisintoScreen[None]):
                 "▲ This factory is in build mode: its agents are built from a checkout, and there is no pin to "
                 "change. `disinto init CONFIG --version VERSION` moves it to one of these."
             )
-        line = self.query_one("#say", Static)
-        line.update(neutralise(text))
-        line.set_class(bool(text), "-shown")
+        if text != self._said:
+            self._said = text
+            line = self.query_one("#say", Static)
+            line.update(neutralise(text))
+            line.set_class(bool(text), "-shown")
 
     def _tick(self) -> None:
         """Ages, as time goes by."""
@@ -478,9 +517,10 @@ class VersionsScreen(DisintoScreen[None]):
 
     def action_refresh(self) -> None:
         """Ask again."""
-        self._asking = True
-        self._show(self._list.tag)
-        self._ask()
+        if self._source is not None:
+            self._asking = True
+            self._show(self._list.tag)
+            self._ask_again()
 
     def action_back(self) -> None:
         """Out of the details, then out of the filter, then out."""

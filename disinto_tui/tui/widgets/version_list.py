@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
+from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -98,7 +99,8 @@ class VersionList(ScrollView, can_focus=True):
         self._lines: dict[int, Line] = {}
         self._widest = _NARROWEST
         self._looked: Sequence[str] = ()
-        self._painted_foot = ""
+        self._width = 0
+        self._styles: dict[str, Style] = {}
         self._centre = False
 
     # -- what the screen tells -------------------------------------------------------------------------------
@@ -246,11 +248,16 @@ class VersionList(ScrollView, can_focus=True):
 
     # -- painting --------------------------------------------------------------------------------------------
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Some lines; what all of them need is looked up once."""
+        self._width = self.scrollable_content_region.width
+        tones = (*TONES, "hit")
+        self._styles = {tone: self.get_component_rich_style(f"lines--{tone}") for tone in tones}
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
-        width = self.scrollable_content_region.width
-        tones = (*TONES, "hit")
-        styles = {tone: self.get_component_rich_style(f"lines--{tone}") for tone in tones}
+        width, styles = self._width, self._styles
         if not self.tags:
             return paint(self._why[y] if y < len(self._why) else (), width, styles)
         if y < _HEAD:
