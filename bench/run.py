@@ -18,6 +18,9 @@ log_view     The run screen on a pseudo-terminal, following a run that another p
              the word go until the last line is on the screen (yardstick: the writer with nobody watching); from
              a key pressed every 50 ms to its echo in the header (yardstick: the same before the flood); resident
              memory before and after. Flat out with 1,000,000 lines, then 80,000 of them at 10,000 a second.
+version_list The versions screen on a pseudo-terminal of 120x40, 50,000 tags remembered on disk, registry and engine
+             away: from fork() to the frame in which the running version stands in the list / the smallest Textual
+             app; from a key of the filter line to the text that its repaint of the list brings.
 registry     The registry client / skopeo, on a real registry, directly and behind a proxy that holds every answer
              for 40 ms. Here on fewer tags and images than the budgets name; `python -m bench.registry` is the
              whole of it. Needs docker-registry and skopeo.
@@ -45,7 +48,7 @@ if str(ROOT) not in sys.path:  # `python bench/run.py` puts bench/ there, not wh
 
 from bench.measure import Context, NotMeasured, Row, as_json, table  # noqa: E402
 
-BENCHES = ("startup", "first_paint", "idle", "home_data", "log_view", "registry")
+BENCHES = ("startup", "first_paint", "idle", "home_data", "log_view", "version_list", "registry")
 
 
 def rows_of(name: str, context: Context) -> list[Row]:
