@@ -126,6 +126,10 @@ class Checkout:
         result = await self._run("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
         return result.stdout.strip() if result.ok else ""
 
+    async def tags(self) -> list[str]:
+        """The names of all local tags."""
+        return (await self._checked("tag", "--list")).split()
+
     async def file(self, sha: str, path: str) -> str | None:
         """A file's text in a commit, without a newline at its end; None when it is not there."""
         result = await self._run("show", f"{_sha(sha)}:{path}")
