@@ -17,7 +17,8 @@ FailurePolicy = Literal["keep", "undo"]
 class Step:
     """One step. `id` is unique in its plan; `why` says the cause in words; `writes` is False for a step
     that only looks. Cancelling never interrupts a step
-    with `atomic` (a recreate): it is finished, judged and, when wanted, undone."""
+    with `atomic` (a recreate): it is finished, judged and, when wanted, undone. A step with `always` is executed
+    also when one before it failed or the run was stopped: it reports."""
 
     id: str
     title: str
@@ -26,6 +27,7 @@ class Step:
     why: str = ""
     writes: bool = True
     atomic: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the world already is as it wants (`check`), and only then acts. Local state is a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,8 @@ class Context:
     listener: Listener | None = None
     step_id: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    failed: tuple[str, DisintoError] | None = None
+    """The step that ended this run, and why: for the steps that are executed all the same (`Step.always`)."""
     _progress: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def say(self, *texts: str) -> None:
@@ -158,6 +161,9 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
         except DisintoError as failure:
             state, error = "failed", failure
             break
+    if error is not None:
+        ctx.failed = (ctx.step_id, error)
+        await _report(ctx, operations)
     if error is not None and ctx.plan.on_failure == "undo":
         stuck = await _take_back(ctx, operations, step_states(ctx.run.events()))
         if stuck:
@@ -168,6 +174,16 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
     if finished or "done" not in step_states(ctx.run.events()).values():
         ctx.run.drop_staged()  # nobody will come back for them
     return _end(ctx, state, error)
+
+
+async def _report(ctx: Context, operations: Mapping[str, Operation]) -> None:
+    """The steps after the one that failed which are executed all the same; their own failures change nothing."""
+    ids = [step.id for step in ctx.plan.steps]
+    after = ctx.plan.steps[ids.index(ctx.step_id) + 1 :] if ctx.step_id in ids else ctx.plan.steps
+    for step in after:
+        if step.always:
+            with contextlib.suppress(DisintoError, _StopAsked):
+                await _step(ctx, step, operations[step.op])
 
 
 async def _step(ctx: Context, step: Step, operation: Operation) -> None:
