@@ -262,3 +262,42 @@ def test_step_ended_is_on_disk_before_anybody_hears_of_it(tmp_path: Path) -> Non
     asyncio.run(execute(run, instance, OPS, listener=check))
     assert isinstance(run.events()[-2], StepEnded)
     assert run.events_path.stat().st_size > 0
+
+
+class Report:
+    """Writes down how the run stood when its turn came."""
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        failed = ctx.failed
+        said = "well" if failed is None else f"{failed[0]}: {failed[1].what}"
+        (ctx.instance.path / "report").write_text(said)
+        return {}
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_step_that_reports_is_executed_whatever_happened(tmp_path: Path, fails: bool) -> None:
+    instance = Instance.at(tmp_path)
+    last = Step("report", "Report", "report", {}, atomic=True, always=True)
+    run = create_run(instance, plan(tmp_path, touch("a"), touch("b", fail=fails), touch("c"), last))
+    code = await execute(run, instance, {**OPS, "report": Report()})
+    assert code == (ExitCode.FAILED if fails else ExitCode.DONE)
+    assert (tmp_path / "report").read_text() == ("b: It broke." if fails else "well")
+    assert states(run)["report"] == "done"
+    assert ("c" in states(run)) is not fails
+    ended = run.events()[-1]
+    assert isinstance(ended, RunEnded) and (ended.error is not None) is fails
+
+
+async def test_a_stopped_run_reports_too(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    last = Step("report", "Report", "report", {}, atomic=True, always=True)
+    run = create_run(instance, plan(tmp_path, touch("a"), touch("b"), last))
+    run.ask_cancel()
+    assert await execute(run, instance, {**OPS, "report": Report()}) == ExitCode.INTERRUPTED
+    assert (tmp_path / "report").read_text().startswith("a: ")
