@@ -162,8 +162,8 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
             state, error = "failed", failure
             break
     if error is not None:
-        ctx.failed = (ctx.step_id, error)
-        await _report(ctx, operations)
+        ctx.failed = (step.id, error)
+        await _report(ctx, operations, step.id)
     if error is not None and ctx.plan.on_failure == "undo":
         stuck = await _take_back(ctx, operations, step_states(ctx.run.events()))
         if stuck:
@@ -176,11 +176,10 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
     return _end(ctx, state, error)
 
 
-async def _report(ctx: Context, operations: Mapping[str, Operation]) -> None:
+async def _report(ctx: Context, operations: Mapping[str, Operation], failed: str) -> None:
     """The steps after the one that failed which are executed all the same; their own failures change nothing."""
     ids = [step.id for step in ctx.plan.steps]
-    after = ctx.plan.steps[ids.index(ctx.step_id) + 1 :] if ctx.step_id in ids else ctx.plan.steps
-    for step in after:
+    for step in ctx.plan.steps[ids.index(failed) + 1 :]:
         if step.always:
             with contextlib.suppress(DisintoError, _StopAsked):
                 await _step(ctx, step, operations[step.op])
