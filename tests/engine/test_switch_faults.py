@@ -114,7 +114,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
     """Engine, registry and factory, on v0.2.0, with data in its volumes."""
     if impossible() or registry_binary() is None:
         pytest.skip(impossible() or "there is no docker-registry on this machine")
-    home = tmp_path_factory.mktemp("home")
     project = f"{engine.prefix}-faults"
     with (
         own_engine(engine.session, mib=96) as own,
@@ -122,6 +121,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
         slow_proxy(registry.address) as proxy,
         ForgeDouble(default_state()) as forge,
     ):
+        home = own.directory / "home"
+        home.mkdir()
         push_samples(registry, ["v0.1.0", "v0.2.0"], repository=REPOSITORY)
         stand_ins = {
             name: reference.replace(registry.address, proxy.address)
@@ -142,7 +143,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
                 made.docker("cp", str(blob), f"{project}-agents:/home/agent/{place}/precious")
             yield made
         finally:
-            own.end_containers()
+            own.end_containers()  # they hold the instance's disk
             instance.end()
 
 

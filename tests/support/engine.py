@@ -6,15 +6,24 @@ a test makes carries a label of its session, so that what is removed at the end 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import dataclasses
+import fcntl
 import functools
+import itertools
 import json
 import os
+import re
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+from tests.support.processes import poll
 
 ROOT = Path(__file__).resolve().parents[2]
 SESSION_LABEL = "io.disinto.test"
@@ -90,16 +99,92 @@ class Engine:
                 self.docker(*words, *found, check=False)
 
     def sweep(self) -> None:
-        """Everything this session made and did not remove itself."""
+        """Everything this session made and did not remove itself.
+
+        Its runs first: one whose test was interrupted goes on, as it should, and would make anew what is being
+        removed (a kept image's name, a container).
+        """
+        end_runs(self.prefix)
         self.remove(f"label={self.label}")
         for project in self.projects():
             self.remove(f"label=com.docker.compose.project={project}")
         images = self.ids("image", f"label={self.label}")
         if images:
             self.docker("rmi", "-f", *images, check=False)
-        kept = [name for name in self.references() if name.startswith(f"{KEEP_REPOSITORY}/{self.prefix}-")]
-        if kept:  # names alone: another session may use the same image
-            self.docker("rmi", *kept, check=False)
+        ours = re.compile(rf"{KEEP_REPOSITORY}/{self.prefix}-|([^/]+/)?{self.prefix}/")
+        names = [name for name in self.references() if ours.match(name)]
+        if names:  # names alone: another session may use the same image
+            self.docker("rmi", *names, check=False)
+
+
+def end_runs(prefix: str) -> None:
+    """End what still works on a factory of a session: runs, and the Compose they started, by process id."""
+    for number, argv in _processes():
+        if any(_project_of(part).startswith(f"{prefix}-") for part in argv) or any(
+            flag == "--project-name" and name.startswith(f"{prefix}-")
+            for flag, name in itertools.pairwise(argv)
+        ):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+            poll(10, functools.partial(_gone, number))
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield int(file.parent.name), file.read_text(errors="replace").split("\0")
+
+
+def _gone(number: int) -> bool:
+    try:
+        return not Path(
+            f"/proc/{number}/cmdline"
+        ).read_bytes()  # a dead one has none, also while it is not collected
+    except OSError:
+        return True
+
+
+def _project_of(argument: str) -> str:
+    """The project of the run whose directory an argument names, "" when it names none."""
+    if "/.disinto/runs/" not in argument:
+        return ""
+    try:
+        return str(json.loads((Path(argument) / "plan.json").read_bytes())["project"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def reap(engine: Engine) -> None:
+    """Remove what sessions left that were killed, and note this one so that it can be reaped in its turn.
+
+    A session holds a lock on its note as long as its process lives.
+    """
+    from tests.support.own_engine import end_engines  # it stands on this module
+
+    notes = ground_directories()[0] / "sessions"
+    try:
+        notes.mkdir(parents=True, exist_ok=True)
+        others = [note for note in notes.iterdir() if note.name != engine.session]
+    except OSError:  # a checkout that is read only
+        return
+    _note(notes / engine.session)
+    for note in others:
+        with contextlib.suppress(OSError), note.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            dataclasses.replace(engine, session=note.name).sweep()
+            end_engines(note.name)
+            note.unlink()
+
+
+def _note(path: Path) -> None:
+    # Not a `with`: the lock is held until the process ends, however it ends.
+    file = path.open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    _NOTES.append(file)
+    atexit.register(path.unlink, missing_ok=True)
+
+
+_NOTES: list[BinaryIO] = []
 
 
 def _said(*argv: str, env: Mapping[str, str]) -> str | None:
@@ -138,7 +223,9 @@ def find_engine(session: str) -> Engine | None:
         version = _said("docker", "version", "--format", "{{.Server.Version}}", env=env)
         if version:
             compose = _said("docker", "compose", "version", "--short", env=env) or ""
-            return Engine(endpoint, version, compose, session)
+            found = Engine(endpoint, version, compose, session)
+            reap(found)
+            return found
         if os.environ.get("DOCKER_HOST"):
             return None  # the operator named one; another would be a surprise
     return None

@@ -38,6 +38,9 @@ def impossible() -> str:
     return "" if daemon_binary() else "there is no dockerd on this machine"
 
 
+_PREFIX = "disinto-own-"
+
+
 def _bridge_call(request: int, name: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, request, name.encode() + b"\0")
@@ -62,9 +65,9 @@ class SmallDisk:
     def __init__(self, path: Path, mib: int) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", str(path)], check=True
-        )
+        if not os.path.ismount(path):  # it is, of an engine whose session was killed
+            options = f"size={mib}m,mode=755"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], check=True)
         self._filler = path / "filler"
 
     @property
@@ -109,7 +112,8 @@ def unmount(directory: Path) -> None:
 
 
 class OwnEngine:
-    """Started, killed, stopped and started again; `engine` speaks with it."""
+    """Started, killed, stopped and started again; `engine` speaks with it. What belongs to its test may live in
+    its directory: it goes with it."""
 
     def __init__(self, directory: Path, session: str, *, mib: int) -> None:
         self.directory = directory
@@ -119,7 +123,7 @@ class OwnEngine:
             ["docker", "compose", "version", "--short"], capture_output=True, text=True, check=False
         )
         self.engine = Engine(self.endpoint, "", compose.stdout.strip(), session)
-        self._bridge = f"dsnt{os.getpid()}"
+        self._bridge = f"dsnt-{directory.name[-8:]}"  # a name has fifteen characters at most
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -176,7 +180,7 @@ class OwnEngine:
             self.end_containers()
             self.stop()
         finally:
-            self._end_leftovers()
+            self.end_leftovers()
             remove_bridge(self._bridge)
             unmount(self.directory)
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -215,7 +219,8 @@ class OwnEngine:
                     found.append(int(file.parent.name))
         return found
 
-    def _end_leftovers(self) -> None:
+    def end_leftovers(self) -> None:
+        """End every process of it, however it was started."""
         for number in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
@@ -226,10 +231,20 @@ class OwnEngine:
 def own_engine(session: str, *, mib: int) -> Iterator[OwnEngine]:
     """An engine for the length of a `with`, its data on a disk of `mib` MiB."""
     # Not pytest's own directory: a socket's path has room for some hundred characters only.
-    directory = Path(tempfile.mkdtemp(prefix="disinto-own-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{session}-"))
     own = OwnEngine(directory, session, mib=mib)
+    shared = Path("/sys/class/net/docker0").exists()
     try:
         own.start()
         yield own
     finally:
+        own.end()
+    assert Path("/sys/class/net/docker0").exists() or not shared, "the shared engine has lost its bridge"
+
+
+def end_engines(session: str) -> None:
+    """End the engines that a session left which was killed: each is started once more, to end in order."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}{session}-*"):
+        own = OwnEngine(directory, session, mib=1)
+        own.end_leftovers()
         own.end()
