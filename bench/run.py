@@ -24,6 +24,11 @@ version_list The versions screen on a pseudo-terminal of 120x40, 50,000 tags rem
 registry     The registry client / skopeo, on a real registry, directly and behind a proxy that holds every answer
              for 40 ms. Here on fewer tags and images than the budgets name; `python -m bench.registry` is the
              whole of it. Needs docker-registry and skopeo.
+metadata     What 200 versions are, read with what the version list reads with, on an empty memory and behind that
+             proxy / skopeo one by one (on 20 of them, multiplied), and 16 of it at a time.
+switch       `disinto use` of a version that is not on the engine / the same by hand in one shell, on a running
+             factory; and how long its agents are away / `docker compose up -d` with the image pulled before, from
+             the engine's events. Needs an engine and docker-registry.
 """
 
 from __future__ import annotations
@@ -48,7 +53,17 @@ if str(ROOT) not in sys.path:  # `python bench/run.py` puts bench/ there, not wh
 
 from bench.measure import Context, NotMeasured, Row, as_json, table  # noqa: E402
 
-BENCHES = ("startup", "first_paint", "idle", "home_data", "log_view", "version_list", "registry")
+BENCHES = (
+    "startup",
+    "first_paint",
+    "idle",
+    "home_data",
+    "log_view",
+    "version_list",
+    "registry",
+    "metadata",
+    "switch",
+)
 
 
 def rows_of(name: str, context: Context) -> list[Row]:
