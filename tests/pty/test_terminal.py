@@ -15,6 +15,7 @@ import pytest
 from bench.ptykit import Terminal, terminal
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import create_run
+from disinto_tui.adapters.version_cache import VersionCache
 from disinto_tui.runs.runner import execute
 from tests.runs.test_runner import OPS, plan, touch
 from tests.support.processes import poll
@@ -87,6 +88,30 @@ def test_enter_on_a_run_shows_its_log_and_esc_leads_back(instance: Path) -> None
         shown.out.clear()
         shown.send(b"\x1b")
         shown.wait_for("RECENT", within=30)
+
+
+def test_versions_are_there_without_a_network_and_keys_filter_them(instance: Path) -> None:
+    """From Home to the list as last heard, through the filter, and back."""
+    repository = "registry.invalid/disinto/agents"
+    (instance / "docker-compose.yml").write_text("services: {}\n")
+    (instance / ".env").write_text(f"AGENTS_IMAGE={repository}:v0.5.3\n")
+    tags = [f"v0.{minor}.{patch}" for minor in range(9, -1, -1) for patch in range(9, -1, -1)]
+    VersionCache(Instance.at(instance), repository).put_listing(tags, time.time() - 7200, ["v0.5.3"], [])
+    argv = [*DISINTO, "--dir", str(instance)]
+    with terminal(argv, env=environment(instance), columns=80, rows=24, cwd=instance) as shown:
+        shown.wait_for("v versions", "quit", within=30)
+        shown.send(b"v")
+        shown.wait_for(f"Versions of {repository}", "v0.5.3", "offline: of 2 h ago", "details", within=30)
+        shown.send(b"/0.7.")
+        shown.wait_for("10 of 100 match", within=30)
+        shown.out.clear()
+        shown.send(b"\x1b")
+        shown.wait_for("more", "details", within=30)
+        shown.out.clear()
+        shown.send(b"\x1b")
+        shown.wait_for("RECENT", within=30)
+        shown.send(b"q")
+        assert ended(shown) == 0
 
 
 def test_a_terminal_that_goes_away_ends_the_app_and_not_the_run(instance: Path, tmp_path: Path) -> None:

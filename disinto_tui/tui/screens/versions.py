@@ -17,14 +17,15 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from disinto_tui.core.catalog import Catalog, Meta
 from disinto_tui.core.errors import DisintoError, ExitCode
 from disinto_tui.core.text import neutralise
 from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.base import DisintoScreen, unreadable
+from disinto_tui.tui.screens.base import unreadable
+from disinto_tui.tui.screens.filtering import FilteringScreen
 from disinto_tui.tui.screens.version_loads import Loads
 from disinto_tui.tui.screens.version_source import Source, SourceOf, load, load_network, version_source
 from disinto_tui.tui.widgets.filter_line import FilterLine
@@ -45,7 +46,7 @@ AGE_SECONDS = 60
 WIDE = 100
 
 
-class VersionsScreen(DisintoScreen[None]):
+class VersionsScreen(FilteringScreen):
     """Versions. `source` tells of them, `clock` the time (unix seconds); `agents` are the services that a switch
     recreates and `building` says that this factory is built from source, as far as the caller knows."""
 
@@ -59,6 +60,7 @@ class VersionsScreen(DisintoScreen[None]):
     VersionsScreen #say.-shown { display: block; }
     """
     SCOPES = ("versions",)
+    FILTER_ACTION = "versions.filter"
     HELP = (
         "The versions in the registry, on this host and in this factory's history. Enter switches to the selected "
         "one: a plan is shown first."
@@ -109,7 +111,6 @@ class VersionsScreen(DisintoScreen[None]):
         self._clock = clock
         self._agents, self._building = agents, building
         self.catalog: Catalog | None = None
-        self.words = ""
         self.others = False
         self._error: DisintoError | None = None
         self._asking = True
@@ -118,7 +119,6 @@ class VersionsScreen(DisintoScreen[None]):
         self._looked: Sequence[str] = ()
         self._settling: Timer | None = None
         self._touched = False
-        self._before_filter = ""
         self._begun = False
         self._said = ""
         self._keys: tuple[object, ...] = ()
@@ -177,10 +177,6 @@ class VersionsScreen(DisintoScreen[None]):
     def _list_width(width: int) -> int:
         """What the list gets of a wide terminal: what its columns need, and not much more."""
         return max(50, min(64, round(width * 0.46)))
-
-    @property
-    def _list(self) -> VersionList:
-        return self.query_one(VersionList)
 
     @property
     def _reading(self) -> bool:
@@ -410,43 +406,6 @@ class VersionsScreen(DisintoScreen[None]):
         error = self._error or (self.catalog.error if self.catalog is not None else None)
         unseen = not self.others
         return why_empty(self.catalog, self.words, error, width, asking=self._asking, unseen=unseen)
-
-    # -- the filter ------------------------------------------------------------------------------------------
-
-    async def action_filter(self) -> None:
-        """Open the line to type in; it is made when it is first wanted."""
-        found = self.query(FilterLine)
-        line = found.first() if found else FilterLine()
-        if not found:
-            await self.mount(line, after="#say")
-        if not self.words:
-            self._before_filter = self._list.tag
-        line.value = self.words
-        line.add_class("-open")
-        line.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The list follows what is typed."""
-        event.stop()
-        if event.value != self.words:
-            self.words = event.value
-            self._show(self._list.tag or self._before_filter)
-
-    def on_filter_line_left(self, message: FilterLine.Left) -> None:
-        """Back to the list."""
-        self.query_one(FilterLine).remove_class("-open")
-        self._list.focus()
-        if message.clear:
-            self._clear_filter()
-
-    def on_filter_line_step(self, message: FilterLine.Step) -> None:
-        """The cursor moves while the filter is typed."""
-        self._list.move_to(self._list.cursor + message.step)
-
-    def _clear_filter(self) -> None:
-        # What was chosen among the matches stays chosen; without a match it is as it was before.
-        self.words = ""
-        self._show(self._list.tag or self._before_filter)
 
     # -- actions ---------------------------------------------------------------------------------------------
 

@@ -12,9 +12,8 @@ class FilterLine(Input):
     """What to filter for. The list stays in reach: ↑ and ↓ move in it. Enter keeps the filter, Esc clears it."""
 
     DEFAULT_CSS = """
-    FilterLine { height: 1; border: none; padding: 0 1; background: $lift; display: none; }
+    FilterLine { height: 1; border: none; padding: 0 1; background: $lift; }
     FilterLine:focus { border: none; }
-    FilterLine.-open { display: block; }
     """
     BINDINGS = bindings("filter")
     HELP = "Type what the versions should hold: every word counts. :local, :good and the like name what is known."
