@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from disinto_tui.adapters.process import Command, Result, child_environment, run
+from disinto_tui.adapters.process import PRIVATE_FILE, Command, Result, child_environment, run
 from disinto_tui.core.errors import Failed, Unavailable
 
 MINIMUM = (2, 20, 0)
@@ -25,6 +25,7 @@ class ComposeTarget:
     """Which project, on which engine, from which files. Every compose command of ours carries all of it.
 
     `variables` go into the child's environment and so win over `.env`: the one-off `AGENTS_IMAGE=… up`.
+    `env_data`, in place of `env_file`, is a `.env` that stands on no disk in clear.
     """
 
     project: str
@@ -34,6 +35,7 @@ class ComposeTarget:
     endpoint: str
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    env_data: bytes | None = field(default=None, repr=False)
 
     def with_profiles(self, *profiles: str) -> ComposeTarget:
         """The same target with these profiles on ("*" is all of them)."""
@@ -50,13 +52,22 @@ def compose(target: ComposeTarget, *arguments: str, writes: bool, timeout: float
     argv += ["--project-name", target.project, "--project-directory", target.directory]
     for file in target.files:
         argv += ["--file", file]
-    if target.env_file is not None:
+    if target.env_data is not None:
+        argv += ["--env-file", PRIVATE_FILE]
+    elif target.env_file is not None:
         argv += ["--env-file", target.env_file]
     for profile in target.profiles:
         argv += ["--profile", profile]
     environment = child_environment({"DOCKER_HOST": target.endpoint, **target.variables})
     environment.pop("DOCKER_CONTEXT", None)
-    return Command((*argv, *arguments), writes=writes, cwd=target.directory, env=environment, timeout=timeout)
+    return Command(
+        (*argv, *arguments),
+        writes=writes,
+        cwd=target.directory,
+        env=environment,
+        timeout=timeout,
+        private=target.env_data,
+    )
 
 
 def config_command(target: ComposeTarget) -> Command:

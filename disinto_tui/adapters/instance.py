@@ -37,6 +37,11 @@ class Instance:
         return self.path / ".env"
 
     @property
+    def sealed_env_file(self) -> Path:
+        """`.env.enc`: the same, encrypted by sops; in place of `.env`, never beside it."""
+        return self.path / ".env.enc"
+
+    @property
     def compose_file(self) -> Path:
         """The generated compose file."""
         return self.path / "docker-compose.yml"

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,11 @@ _KEPT = frozenset(
 )
 _KEPT_PREFIXES = ("LC_", "BUILDKIT_")
 _CHUNK = 1 << 16
+PRIVATE_FILE = "{private file}"
+"""In an argv: where the child finds `Command.private`, a file that is in memory and on no disk."""
+_PRIVATE_AT = 90
+"""The lowest descriptor a private file is given, so that its path is the same in each child: Compose writes the
+path it was given into a label."""
 _STOP_GRACE = 5.0
 """Seconds between TERM and KILL for a cancelled child. A cancelled pull or build ends within 1.5 s."""
 
@@ -41,7 +47,10 @@ _STOP_GRACE = 5.0
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to execute. `env` is the whole environment (None: `child_environment()`); `stdin` is given once
-    and closed (None: /dev/null) and never shown; `timeout` is in seconds."""
+    and closed (None: /dev/null) and never shown; `timeout` is in seconds.
+
+    `private` is what stands in a file of the child's own, as often as it opens it, at the path that `PRIVATE_FILE`
+    in the argv becomes; never shown."""
 
     argv: tuple[str, ...]
     writes: bool
@@ -49,6 +58,7 @@ class Command:
     env: Mapping[str, str] | None = field(default=None, repr=False)
     stdin: bytes | None = field(default=None, repr=False)
     timeout: float | None = None
+    private: bytes | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return shlex.join(self.argv)
@@ -56,12 +66,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a command ended. `stdout` and `stderr` hold what was printed when no sink took the lines."""
+    """How a command ended. `stdout` and `stderr` hold what was printed when no sink took the lines; `raw` is
+    stdout to the byte, when it was asked for."""
 
     command: Command
     returncode: int
     stdout: str
     stderr: str
+    raw: bytes = field(default=b"", repr=False)
 
     @property
     def ok(self) -> bool:
@@ -114,26 +126,62 @@ class _LineReader:
             self.sink(self.name, lines)
 
 
-async def run(command: Command, *, on_lines: LineSink | None = None) -> Result:
+class _ByteReader(_LineReader):
+    """Keeps one stream as it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, None)
+        self.raw = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self.raw += chunk
+
+
+@contextlib.contextmanager
+def _private_file(command: Command) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """The argv, and the descriptors the child is given: an anonymous file in memory, gone with the last of them."""
+    if command.private is None:
+        yield command.argv, ()
+        return
+    made = os.memfd_create("private", os.MFD_CLOEXEC)
+    try:
+        descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _PRIVATE_AT)
+    finally:
+        os.close(made)
+    try:
+        rest = memoryview(command.private)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        path = f"/proc/self/fd/{descriptor}"
+        yield tuple(part.replace(PRIVATE_FILE, path) for part in command.argv), (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+async def run(command: Command, *, on_lines: LineSink | None = None, raw: bool = False) -> Result:
     """Execute a command and wait for it.
 
-    With `on_lines` the lines go there as they come and the result's texts are empty. Cancelling the task
+    With `on_lines` the lines go there as they come and the result's texts are empty; with `raw` stdout is kept as
+    bytes, and neither decoded nor cut into lines. Cancelling the task
     ends the child's whole process group, TERM first. Raises Unavailable when the program is not installed
     or the timeout passes (the child is ended first).
     """
     try:
-        child = await asyncio.create_subprocess_exec(
-            *command.argv,
-            cwd=command.cwd,
-            env=dict(command.env) if command.env is not None else child_environment(),
-            stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with _private_file(command) as (argv, descriptors):
+            child = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=command.cwd,
+                env=dict(command.env) if command.env is not None else child_environment(),
+                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=descriptors,
+            )
     except FileNotFoundError:
         raise missing_program(command.argv[0]) from None
-    out, err = _LineReader("out", on_lines), _LineReader("err", on_lines)
+    out = _ByteReader("out") if raw else _LineReader("out", on_lines)
+    err = _LineReader("err", on_lines)
     try:
         await asyncio.wait_for(_communicate(child, command.stdin, out, err), command.timeout)
     except asyncio.TimeoutError:
@@ -147,7 +195,8 @@ async def run(command: Command, *, on_lines: LineSink | None = None) -> Result:
     except BaseException:
         await _end(child)
         raise
-    return Result(command, child.returncode or 0, "\n".join(out.kept), "\n".join(err.kept))
+    kept = bytes(out.raw) if isinstance(out, _ByteReader) else b""
+    return Result(command, child.returncode or 0, "\n".join(out.kept), "\n".join(err.kept), kept)
 
 
 async def run_checked(command: Command, what: str, now: str, *, code: str = "process.failed") -> Result:

@@ -123,7 +123,8 @@ def view_lines(view: InstanceView, output: Output) -> Iterator[str]:
     yield output.style(f"{view.project} · {view.directory}", "bold") + output.style(
         f"   engine {view.endpoint}", "dim"
     )
-    yield f"  pinned   {view.pinned or '(no pin: ' + view.mode + ' mode)'}"
+    unpinned = "(not known)" if view.mode == "none" else f"(no pin: {view.mode} mode)"
+    yield f"  pinned   {view.pinned or unpinned}"
     running = ", ".join(view.running_versions) or ("unknown" if view.engine_error else "nothing")
     healthy = view.healthy_since
     health = f"healthy for {age_text(time.time() - healthy)}" if healthy is not None else ""

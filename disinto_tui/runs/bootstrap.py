@@ -62,11 +62,12 @@ async def plan_init(request: InitRequest) -> Prepared:
     """
     refuse_unfinished(request.instance)
     _refuse_other_names(request.instance)
+    _refuse_sealed(request.instance)
     projects, new = read_config(request)
     env = _read_env(request.instance)
     world = await _observe(request, new, env)
     _refuse_switch(env, world)
-    await _refuse_rename(request, new, env, world.endpoint)
+    await _refuse_rename(request, new, world.endpoint)
     inputs = _stack_inputs(request, projects)
     stack = build_stack(inputs)
     files = new_files(request, new, inputs, stack, env, world)
@@ -137,10 +138,20 @@ def _refuse_switch(env: EnvFile | None, world: World) -> None:
     )
 
 
-async def _refuse_rename(request: InitRequest, new: Project, env: EnvFile | None, endpoint: str) -> None:
+def _refuse_sealed(instance: Instance) -> None:
+    """`init` writes tokens into `.env`: beside an encrypted one, they would lie there in clear, and count."""
+    if instance.sealed_env_file.exists():
+        raise Refused(
+            f"There is a {instance.sealed_env_file.name} in {instance.path}.",
+            "`init` writes a .env in clear, which Compose would read in its place.",
+            "`disinto use` and `disinto up` work with it as it is; for an init decrypt it to .env and move it away.",
+            code="env.sealed",
+        )
+
+
+async def _refuse_rename(request: InitRequest, new: Project, endpoint: str) -> None:
     """Another project name would start a second factory on the same `.env` and `state/`, with empty volumes."""
-    values = env.values({}) if env is not None else {}
-    found = await find_project(Engine(endpoint), request.instance, values)
+    found = await find_project(Engine(endpoint), request.instance)
     if found.containers and found.name != new.factory.project:
         raise Refused(
             f"The factory in this directory runs as {found.name}, and the config calls it {new.factory.project}.",

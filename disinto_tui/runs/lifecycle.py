@@ -14,9 +14,10 @@ from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import DEFAULT_REPOSITORY
 from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
+from disinto_tui.runs.env import load_env
 from disinto_tui.runs.health import container_state, service_of
 from disinto_tui.runs.holder import died_note, refuse_unfinished
-from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env
+from disinto_tui.runs.observe import is_agents_service, pinned_reference
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import find_project
 from disinto_tui.runs.versions import resolve
@@ -60,10 +61,13 @@ async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:
     endpoint = await find_endpoint()
     engine = Engine(endpoint)
     info = await engine.info()
-    env = read_env(instance)
-    found = await find_project(engine, instance, env)
+    opened = await load_env(instance)
+    env = opened.values
+    found = await find_project(engine, instance, opened)
     variables: dict[str, str] = {}
     notes: list[str] = [*found.notes, *died_note(instance)]
+    if opened.both:
+        notes.append("there are a .env and a .env.enc: Compose reads .env, and so does this")
     pulls: list[ImagePull] = []
     if one_off:
         resolved = await resolve_here_or_there(engine, repository_of(instance, env), one_off, info.platform)
@@ -179,10 +183,13 @@ async def plan_down(instance: Instance) -> Plan:
     by_labels = False
     notes = [*found.notes, *died_note(instance), f"{len(volumes)} named volumes stay, and every file"]
     try:
+        await load_env(instance)
         await config(found.target(instance, endpoint))
     except DisintoError as error:
         by_labels = True
-        notes.append(f"the compose file cannot be read ({error.why}), so the containers' labels are used")
+        notes.append(
+            f"Compose cannot be given its files ({error.what} {error.why}), so the containers' labels are used"
+        )
     names = sorted({service_of(item) for item in containers})
     down = {"by_labels": by_labels, "files": list(found.files)}
     steps = (Step("down", "Stop and remove containers", "down", down, atomic=True),) if containers else ()

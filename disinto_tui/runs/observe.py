@@ -24,6 +24,7 @@ from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.stack_dump import Foreign, GeneratedBy, inspect_header  # not all of `stack`: 15 ms
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
+from disinto_tui.runs.env import Env, load_env
 from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.health import container_state, service_of, started_at
 from disinto_tui.runs.holder import describe
@@ -74,15 +75,24 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
     endpoint = endpoint or await find_endpoint()
     engine = Engine(endpoint)
     attention: list[Attention] = []
+    opened, unopened = Env("none"), None
     try:
-        env = read_env(instance)
-    except BadInput as error:
-        env = {}
-        attention.append(Attention(f".env cannot be read: {error.why}", "problem"))
+        opened = await load_env(instance)
+    except DisintoError as error:
+        if error.code.startswith("sops."):
+            unopened = error
+        else:
+            attention.append(Attention(f".env cannot be read: {error.why}", "problem"))
+    env = opened.values
+    if opened.both:
+        text = (
+            "there are a .env and a .env.enc: Compose reads .env, the factory's own scripts may read .env.enc"
+        )
+        attention.append(Attention(text, "problem", "keep one of them"))
 
     async def find() -> Found | DisintoError:
         try:
-            return await find_project(engine, instance, env)
+            return await find_project(engine, instance, opened)
         except DisintoError as error:
             return error
 
@@ -94,7 +104,11 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
 
     hand = by_hand(instance, env)
     composed, found, answered = await _asked_at_once(
-        instance, target_of_files(instance, hand.name, hand.files, endpoint), find(), version()
+        instance,
+        target_of_files(instance, hand.name, hand.files, endpoint, opened),
+        find(),
+        version(),
+        unopened,
     )
     if isinstance(found, Refused):  # several projects: none of them is shown as if it were the one
         attention.append(Attention(f"{found.what} {found.why}", "problem", "docker compose -p NAME down"))
@@ -129,9 +143,14 @@ async def _asked_at_once(
     guess: ComposeTarget,
     find: Coroutine[Any, Any, Found | DisintoError],
     version: Coroutine[Any, Any, str],
+    unopened: DisintoError | None,
 ) -> tuple[_Compose, Found | DisintoError, str]:
     """Compose is asked about what a hand-typed one would mean while the engine is looked at, and asked again
-    only when something else runs: the usual case waits for neither."""
+    only when something else runs: the usual case waits for neither. It is not asked at all when its environment file
+    cannot be opened: what it said would be about something else."""
+    if unopened is not None:
+        found, answered = await asyncio.gather(find, version)
+        return _Compose({}, {}, unopened), found, answered
     asking = asyncio.ensure_future(_ask_compose(instance, guess))
     try:
         found, answered = await asyncio.gather(find, version)
@@ -167,9 +186,11 @@ def _services(
     # A service whose profile is off and that has no container is nobody's concern.
     names = [name for name, item in definitions.items() if name in by_name or not item.get("profiles")]
     names += [name for name in by_name if name not in definitions]
+    unknown = composed.error is not None  # then nobody knows what its definition is, nor whether it has one
     order = sorted(names, key=lambda name: (not is_agents_service(name), name))
     return tuple(
-        _service(name, by_name.get(name), definitions.get(name), composed.hashes, images) for name in order
+        _service(name, by_name.get(name), definitions.get(name), composed.hashes, images, unknown)
+        for name in order
     )
 
 
@@ -179,6 +200,7 @@ def _service(
     definition: Mapping[str, Any] | None,
     hashes: Mapping[str, str],
     images: Mapping[str, LocalImage],
+    unknown: bool,
 ) -> ServiceView:
     wanted = str((definition or {}).get("image", ""))
     if inspect is None:
@@ -188,7 +210,7 @@ def _service(
     config_part = inspect.get("Config") or {}
     labels = config_part.get("Labels") or {}
     drift = []
-    if definition is None:
+    if definition is None and not unknown:
         drift.append("not in the compose file any more")
     elif hashes.get(name) and labels.get("com.docker.compose.config-hash") not in (None, hashes[name]):
         drift.append("its definition or `.env` changed since its container was made")
@@ -281,9 +303,10 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
     if view.engine_error:
         found.append(Attention(view.engine_error, "problem"))
     if composed.error is not None:
-        found.append(
-            Attention(f"{composed.error.what} {composed.error.why}", "problem", "docker compose config")
-        )
+        error = composed.error
+        sealed = error.code.startswith("sops.")
+        told = str(error) if sealed else f"{error.what} {error.why}"
+        found.append(Attention(told, "problem", "" if sealed else "docker compose config"))
     found += _under_way(instance)
     for service in view.services:
         if service.state in TROUBLED or service.restarts > 2:

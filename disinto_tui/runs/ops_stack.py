@@ -24,6 +24,7 @@ from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 from disinto_tui.core.redact import Secret
+from disinto_tui.runs.env import env_now
 from disinto_tui.runs.health import Patience, service_of, unhealthy, watch
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.runner import Context
@@ -49,6 +50,7 @@ def target_of(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
         ctx.plan.endpoint,
         tuple(params.get("profiles", ())),
         dict(params.get("variables", {})),
+        None if env_file else env_now(instance).sealed_data,
     )
 
 

@@ -15,9 +15,11 @@ from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.core.errors import DisintoError, Failed, Refused
 from disinto_tui.core.image import parse_image
 from disinto_tui.runs.echo import echoed
+from disinto_tui.runs.env import env_now
 from disinto_tui.runs.health import Patience, Verdict, service_of, unhealthy, watch
 from disinto_tui.runs.history import KEPT, history, known_good, short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
+from disinto_tui.runs.project import target_of_files
 from disinto_tui.runs.runner import Context
 
 KEEP_REPOSITORY = "disinto-kept"
@@ -215,11 +217,8 @@ async def _name_back(engine: Engine, reference: str, images: Mapping[str, str]) 
 
 
 def _target(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
-    instance = ctx.instance
-    env_file = str(instance.env_file) if instance.env_file.exists() else None
-    return ComposeTarget(
-        ctx.plan.project, str(instance.path), tuple(params["files"]), env_file, ctx.plan.endpoint
-    )
+    env = env_now(ctx.instance)
+    return target_of_files(ctx.instance, ctx.plan.project, params["files"], ctx.plan.endpoint, env)
 
 
 async def _running(engine: Engine, project: str, services: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.journal import list_runs, run_status
 from disinto_tui.adapters.process import exported
 from disinto_tui.core.errors import Refused
-from disinto_tui.runs.env import env_or_nothing
+from disinto_tui.runs.env import Env, env_or_nothing
 
 PROJECT_LABEL = "com.docker.compose.project"
 OTHER_NAMES = (
@@ -76,35 +76,38 @@ class Found:
     containers: tuple[dict[str, Any], ...]
     files: tuple[str, ...]
     hand: ByHand
+    env: Env
     notes: tuple[str, ...] = ()
 
     def target(self, instance: Instance, endpoint: str) -> ComposeTarget:
         """What compose commands for it are given."""
-        return target_of_files(instance, self.name, self.files, endpoint)
+        return target_of_files(instance, self.name, self.files, endpoint, self.env)
 
     def facts(self) -> dict[str, Any]:
         """For a plan: which project it is, so that it can be started as the same when no container is left."""
         return {KNOWN_AS: {"files": list(self.files), "hand": [self.hand.name, *self.hand.files]}}
 
 
-def target_of_files(instance: Instance, name: str, files: Sequence[str], endpoint: str) -> ComposeTarget:
-    """A compose target from the instance's directory and its `.env`."""
-    env_file = str(instance.env_file) if instance.env_file.exists() else None
-    return ComposeTarget(name, str(instance.path), tuple(files), env_file, endpoint)
+def target_of_files(
+    instance: Instance, name: str, files: Sequence[str], endpoint: str, env: Env
+) -> ComposeTarget:
+    """A compose target from the instance's directory and its environment file."""
+    env_file = str(instance.env_file) if env.kind != "sealed" and instance.env_file.exists() else None
+    return ComposeTarget(name, str(instance.path), tuple(files), env_file, endpoint, env_data=env.sealed_data)
 
 
 async def find_project(
-    engine: Engine, instance: Instance, env: Mapping[str, str] | None = None, *, one_off: bool = False
+    engine: Engine, instance: Instance, env: Env | None = None, *, one_off: bool = False
 ) -> Found:
     """The instance's project. One listing of containers, and an inspect for each of its own.
 
-    `env` is its `.env` where somebody has read it already; one that cannot be read says nothing. `one_off`
+    `env` is its environment file where somebody has read it already; one that cannot be read says nothing. `one_off`
     takes in the containers of `docker compose run`. Raises Refused `project.several` when several projects were
     started from its directory, Unavailable without an engine.
     """
     if env is None:
-        env = env_or_nothing(instance)
-    hand = by_hand(instance, env)
+        env = await env_or_nothing(instance)
+    hand = by_hand(instance, env.values)
     known = _known_as(instance, hand)
     names, containers = await _ask(engine, instance, known[0] if known else hand.name, one_off)
     if len(names) > 1:
@@ -134,7 +137,7 @@ async def find_project(
         name, files = hand.name, hand.files
     if not any(_same(path, instance.compose_file) for path in files):
         notes.append(f"docker-compose.yml is not among its files ({_listed(files)})")
-    return Found(name, containers, files, hand, (*notes, *_beside(instance, env)))
+    return Found(name, containers, files, hand, env, (*notes, *_beside(instance, env.values)))
 
 
 async def _ask(

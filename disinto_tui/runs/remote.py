@@ -8,11 +8,11 @@ from typing import Literal
 
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
+from disinto_tui.core.errors import DisintoError, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.view import Attention, InstanceView
+from disinto_tui.runs.env import env_or_nothing
 from disinto_tui.runs.lifecycle import repository_of
-from disinto_tui.runs.observe import read_env
 from disinto_tui.runs.versions import newest_version
 
 
@@ -23,10 +23,7 @@ def load() -> None:
 
 async def with_remote(instance: Instance, view: InstanceView, *, timeout: float = 10) -> InstanceView:
     """The view with `newest` and `forge` filled in; each alone may fail or time out (seconds)."""
-    try:
-        env = read_env(instance)
-    except BadInput:
-        env = {}
+    env = (await env_or_nothing(instance)).values
 
     async def newest() -> tuple[str, str]:
         try:

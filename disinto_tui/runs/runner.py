@@ -18,7 +18,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, step_states
 from disinto_tui.adapters.lock import lock
 from disinto_tui.adapters.process import LineSink, boot_id, process_start
-from disinto_tui.adapters.secrets import secrets_of_files
+from disinto_tui.adapters.secrets import secrets_in, secrets_of_files
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, Interrupted
 from disinto_tui.core.events import (
     Event,
@@ -34,6 +34,7 @@ from disinto_tui.core.events import (
 from disinto_tui.core.plan import Plan, Step
 from disinto_tui.core.redact import Redactor
 from disinto_tui.core.text import neutralise
+from disinto_tui.runs.env import env_or_nothing
 
 Listener = Callable[[Event], None]
 
@@ -133,6 +134,7 @@ async def execute(
         before = step_states(run.events())
         writer = JournalWriter(run)
         hidden = [*secrets.values(), *secrets_of_files((instance.env_file, run.staged / ".env"))]
+        hidden += secrets_in((await env_or_nothing(instance)).values)
         ctx = Context(instance, plan, run, writer, Redactor(hidden), secrets, listener)
         pid = os.getpid()
         ctx.event(

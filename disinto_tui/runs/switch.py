@@ -15,17 +15,17 @@ from typing import Any
 from disinto_tui.adapters.compose import config
 from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
 from disinto_tui.adapters.instance import Instance, read_bytes
-from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused, Unavailable
 from disinto_tui.core.image import ImageRef, parse_image, resolve_operator_input
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs import preflight
+from disinto_tui.runs.env import Env, load_env, refuse_both, with_pin
 from disinto_tui.runs.health import container_state, service_of
 from disinto_tui.runs.history import Entry, history, last_good_before, left_behind, short
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
 from disinto_tui.runs.lifecycle import repository_of, require_stack, shell_override
-from disinto_tui.runs.observe import is_agents_service, read_env
+from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.ops_files import digest as content_digest
 from disinto_tui.runs.ops_files import file_mode
 from disinto_tui.runs.ops_stack import image_is_here
@@ -79,9 +79,11 @@ async def plan_switch(request: SwitchRequest) -> Prepared:
     endpoint = await find_endpoint()
     engine = Engine(endpoint)
     info = await engine.info()
-    env = read_env(instance)
-    _refuse_missing_env(instance)
-    found = await find_project(engine, instance, env)
+    opened = await load_env(instance)
+    refuse_both(opened)
+    _refuse_missing_env(instance, opened)
+    env = opened.values
+    found = await find_project(engine, instance, opened)
     repository = repository_of(instance, env)
     target = found.target(instance, endpoint)
     if not env.get(_VARIABLE):
@@ -102,9 +104,10 @@ async def plan_rollback(
     Raises BadInput `rollback.none` when no other version was ever known good here.
     """
     entries = history(instance)
-    current = read_env(instance).get(_VARIABLE, "")
+    env = (await load_env(instance)).values
+    current = env.get(_VARIABLE, "")
     if wanted:
-        target = resolve_operator_input(wanted, repository_of(instance, read_env(instance)))
+        target = resolve_operator_input(wanted, repository_of(instance, env))
         names = {str(target), f"{target.name}:{target.tag}"}
         known = next(
             (item for item in entries if item.good and item.reference.partition("@")[0] in names), None
@@ -140,9 +143,9 @@ def _refuse_build_mode(definitions: Mapping[str, Any], wanted: str) -> None:
         )
 
 
-def _refuse_missing_env(instance: Instance) -> None:
+def _refuse_missing_env(instance: Instance, env: Env) -> None:
     """A new `.env` with nothing but the pin would start the agents without a token: that is no switch."""
-    if not instance.env_file.exists():
+    if env.kind == "none":
         raise Refused(
             f"There is no .env in {instance.path}.",
             "The agents' tokens and settings are read from it, and would be gone with it.",
@@ -221,12 +224,12 @@ async def _plan(
     pull = ImagePull(plain, wanted.digest, wanted.size, here)
     preflight.check_disk([pull], info, engine.endpoint)
     works = await busy(engine, live)
-    old = EnvFile.parse(read_bytes(instance.env_file) or b"")
-    new = old.set(_VARIABLE, pin)
+    old = read_bytes(instance.path / found.env.name) or b""
+    new = await with_pin(instance, found.env, _VARIABLE, pin)
     images = {service_of(item): str(item["Image"]) for item in live}
     back = _way_back(before, live)
     target_id = wanted.image or (image.id if here and (image := await engine.image(plain)) else "")
-    settled = new.data == old.data and bool(target_id) and set(images.values()) <= {target_id}
+    settled = new == old and bool(target_id) and set(images.values()) <= {target_id}
     steps = [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new)
     title = "Roll back" if request.kind == "rollback" else "Switch"
     plan = Plan(
@@ -236,7 +239,7 @@ async def _plan(
         found.name,
         engine.endpoint,
         tuple(steps),
-        (_env_change(before, pin, new.data == old.data),),
+        (_env_change(found.env, before, pin, new == old),),
         _services(found, definitions, services, settled),
         (pull,),
         downtime="about 0.5 s for each recreated service" if services else "none, no agent runs",
@@ -253,7 +256,7 @@ async def _plan(
             "summary": (f"{found.name} {'runs' if services else 'is pinned to'} {pin}.",),
         },
     )
-    return Prepared(plan, {".env": new.data} if not settled else {}, tuple(works))
+    return Prepared(plan, {found.env.name: new} if not settled else {}, tuple(works))
 
 
 def _steps(
@@ -265,8 +268,8 @@ def _steps(
     services: list[str],
     images: Mapping[str, str],
     here: bool,
-    old: EnvFile,
-    new: EnvFile,
+    old: bytes,
+    new: bytes,
 ) -> list[Step]:
     plain = pin.partition("@")[0]
     steps: list[Step] = []
@@ -288,14 +291,14 @@ def _steps(
     if images:
         keep = {"images": sorted(set(images.values())), "reference": before}
         steps.append(Step("keep", "Keep the present image", "keep-image", keep, "so that undo works offline"))
-    if new.data != old.data:
-        path = request.instance.env_file
+    if new != old:
+        path = request.instance.path / found.env.name
         file = {
-            "path": ".env",
+            "path": found.env.name,
             "mode": file_mode(path) or "600",
             "mode_before": file_mode(path),
             "before": content_digest(read_bytes(path)),
-            "after": content_digest(new.data),
+            "after": content_digest(new),
         }
         steps.append(Step("pin", "Write the pin", "files", {"files": [file]}, "backed up and replaced whole"))
     if services:
@@ -322,9 +325,10 @@ def _way_back(before: str, live: Sequence[Mapping[str, Any]]) -> str:
     return made_from[0]
 
 
-def _env_change(before: str, pin: str, same: bool) -> FileChange:
+def _env_change(env: Env, before: str, pin: str, same: bool) -> FileChange:
     diff = "" if same else "\n".join([*([f"-{_VARIABLE}={before}"] if before else []), f"+{_VARIABLE}={pin}"])
-    return FileChange(".env", "keep" if same else "change", diff, secret=True)
+    note = "by sops, encrypted as before" if env.kind == "sealed" else ""
+    return FileChange(env.name, "keep" if same else "change", diff, secret=True, note=note)
 
 
 def _services(
@@ -366,6 +370,14 @@ def _notes(
 
 
 def _by_hand(found: Found, instance: Instance, before: str, services: list[str]) -> list[str]:
+    if found.env.kind == "sealed":
+        # Compose opens its file more than once, so that a pipe from sops is empty the second time (observed, 2.26):
+        # without this tool there is no way that leaves no clear text on the disk.
+        kinds, path = "--input-type dotenv --output-type dotenv", instance.sealed_env_file
+        return [
+            f"sops set {kinds} {path} '[\"{_VARIABLE}\"]' '\"{before}\"'",
+            f"disinto --dir {instance.path} resume --undo",
+        ]
     files = " ".join(f"-f {part}" for part in found.files)
     return [
         f"put {_VARIABLE}={before} into {instance.env_file}",

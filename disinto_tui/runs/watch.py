@@ -86,6 +86,7 @@ def _stamps(instance: Instance) -> tuple[tuple[int, int] | None, ...]:
     runs = sorted(instance.runs.iterdir())[-1:] if instance.runs.is_dir() else []
     paths = [
         instance.env_file,
+        instance.sealed_env_file,
         *instance.compose_files(),
         instance.runs,
         *(run / "events.ndjson" for run in runs),

@@ -8,6 +8,7 @@ import pytest
 
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.plan import Plan
+from disinto_tui.runs.env import Env
 from disinto_tui.runs.lifecycle import active_services
 from disinto_tui.runs.project import Found, by_hand, find_project, project_name
 
@@ -60,7 +61,7 @@ def made(instance: Instance, project: str, *files: str, where: str = "") -> dict
 
 
 async def found(instance: Instance, *labels: dict[str, str]) -> Found:
-    return await find_project(Listing(*labels), instance, {})  # type: ignore[arg-type]
+    return await find_project(Listing(*labels), instance, Env("none"))  # type: ignore[arg-type]
 
 
 async def test_an_override_added_since_is_used(instance: Instance) -> None:
@@ -103,7 +104,7 @@ async def test_anothers_container_of_our_name_is_not_what_decides(instance: Inst
 
 def test_facts_survive_a_plan(instance: Instance) -> None:
     hand = by_hand(instance, {})
-    facts = Found("other", (), hand.files, hand).facts()
+    facts = Found("other", (), hand.files, hand, Env("none")).facts()
     plan = Plan("down", "t", "d", "other", "e", (), facts=facts)
     assert plan.facts["known_as"]["hand"] == ["shop", *hand.files]
 
