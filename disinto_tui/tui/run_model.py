@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from disinto_tui.core.events import Event, Progress, RunEnded, RunStarted, StepEnded, StepStarted
 from disinto_tui.core.plan import Plan
@@ -28,6 +28,8 @@ MARKS = {
     "undone": "↺",
     "interrupted": "■",
 }
+
+_FETCHED = ("Download complete", "Verifying Checksum", "Extracting")
 
 
 @dataclass
@@ -127,4 +129,12 @@ def _step(step: StepView, event: StepStarted | StepEnded | Progress) -> None:
         if step.ranges and step.ranges[-1][1] is None:
             step.ranges[-1] = (step.ranges[-1][0], event.log_at)
     else:
+        before = step.items.get(event.item)
+        if before is not None and before.unit == "B" and not event.unit and event.current == event.total:
+            # A layer that is done is told as 1 of 1; what it weighed still counts.
+            event = replace(event, current=before.total, total=before.total, unit="B")
+        elif before is not None and before.unit == event.unit == "B" and not event.total:
+            # Some words come without numbers: what was known of the layer holds, and some say all of it is here.
+            current = before.total if event.label in _FETCHED else before.current
+            event = replace(event, current=current, total=before.total)
         step.items[event.item] = event

@@ -70,7 +70,7 @@ async def test_a_run_is_watched_from_its_start_to_its_summary(tmp_path: Path, tw
             pilot, lambda: shows(pilot, "running 1:05", "safe to close", "▶ first", "hello [b]there[/b]")
         )
         live.writer.write(Progress(1001.0, "first", "image ab12", 30, 60, "Downloading"))
-        await until(pilot, lambda: shows(pilot, "Downloadin", "██", "░░"))
+        await until(pilot, lambda: shows(pilot, "download ", "██", "░░"))
         live.done("first", 62)
         live.step("second", "more")
         await until(pilot, lambda: shows(pilot, "✓ first", "1:02", "▶ second", "more"))
@@ -78,6 +78,39 @@ async def test_a_run_is_watched_from_its_start_to_its_summary(tmp_path: Path, tw
         live.end(summary=("It is made.", "Next: look."))
         await until(pilot, lambda: shows(pilot, "done after 9 s", "It is made.", "Next: look."))
         assert not shows(pilot, "safe to close")
+
+
+async def test_a_pull_shows_a_bar_for_each_layer_that_moves_and_counts_the_others(
+    tmp_path: Path, two_steps: RunDir
+) -> None:
+    live = Live(two_steps)
+    live.step("first")
+
+    def layer(name: str, current: int, total: int, label: str, unit: str = "B") -> None:
+        live.writer.write(Progress(1001.0, "first", f"agents {name}", current, total, label, unit))
+
+    layer("a", 41_000_000, 41_000_000, "Downloading")
+    layer("b", 12_300_000, 29_000_000, "Downloading")
+    layer("c", 3_300_000, 130_000_000, "Downloading")
+    layer("d", 0, 0, "Waiting")
+    layer("e", 1, 1, "Already exists", "")
+    app = app_on(tmp_path, lambda: RunScreen(two_steps, pid=os.getpid(), clock=lambda: 1065.0))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(
+            pilot,
+            lambda: shows(
+                pilot,
+                "   all      ██░░░░░  57 MB │",
+                "   download ███░░░░  12 MB │",
+                "   download ░░░░░░░ 3.3 MB │",
+                "   1 waiting · 2 done",
+            ),
+        )
+        layer("a", 1, 1, "Pull complete", "")  # what it weighed still counts
+        layer("b", 0, 0, "Download complete")
+        layer("c", 60_000_000, 130_000_000, "Extracting")
+        await until(pilot, lambda: shows(pilot, "   all      ███████ 200 MB │", "   1 waiting · 3 done"))
+        assert shows(pilot, "   extract  ███░░░░  60 MB │")
 
 
 async def test_attaching_late_shows_the_whole(tmp_path: Path) -> None:

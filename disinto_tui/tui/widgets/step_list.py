@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from disinto_tui.core.events import Progress
 from disinto_tui.core.words import bar_text, clock_text, size_text
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.run_model import MARKS, WORDS, RunModel, StepView
+from disinto_tui.tui.widgets.frame import clip
 from disinto_tui.tui.widgets.home_lines import Line, LineList
 
 _TONE = {
@@ -18,6 +23,24 @@ _TONE = {
     "interrupted": "warn",
 }
 _ITEMS = 6
+_NAME, _AMOUNT = 8, 6
+# What an engine says of a layer, in a word that fits.
+_VERBS = {
+    "Downloading": "download",
+    "Extracting": "extract",
+    "Verifying Checksum": "verify",
+    "Pushing": "push",
+}
+
+
+def _name(item: Progress) -> str:
+    """What the operator reads beside its bar."""
+    return _VERBS.get(item.label, item.label) or item.item.rpartition(" ")[2]
+
+
+def _fetched(item: Progress) -> int:
+    """Bytes of a layer that crossed the network: unpacking begins to count from nothing again."""
+    return item.current if item.label in ("Downloading", "Pushing") else item.total
 
 
 class StepList(LineList):
@@ -65,35 +88,49 @@ class StepList(LineList):
         )
 
     def _items(self, step: StepView, width: int) -> list[Line]:
-        """What moves: the items of the step under way, those not finished first."""
+        """What moves: the items of the step under way, those not finished first. Bytes are summed up above."""
         if step.state != "running" or not step.items:
             return []
-        found = sorted(step.items.values(), key=lambda item: item.current >= item.total > 0)
-        lines: list[Line] = []
-        known = [item for item in found if item.unit == "B" and item.total > 0]
-        if len(known) > 1:
-            done, total = sum(item.current for item in known), sum(item.total for item in known)
-            lines.append(self._bar("all", done, total, "B", width))
-        for item in found[:_ITEMS]:
-            name = item.label or item.item.rpartition(" ")[2]
-            lines.append(self._bar(name, item.current, item.total, item.unit, width))
+        items = list(step.items.values())
+        layers = [item for item in items if item.unit == "B"]
+        if layers and len(items) > 1:
+            return self._layers(layers, len(items) - len(layers), width)
+        found = sorted(items, key=lambda item: item.current >= item.total > 0)
+        lines = [self._bar(_name(item), item, width) for item in found[:_ITEMS]]
         if len(found) > _ITEMS:
             lines.append(((f"   and {len(found) - _ITEMS} more", "dim"),))
         return lines
 
-    def _bar(self, name: str, current: int, total: int, unit: str, width: int) -> Line:
-        amount = (
-            f"{current}/{total}"
-            if unit != "B"
-            else size_text(total)
-            if current >= total
-            else size_text(current)
+    def _layers(self, layers: Sequence[Progress], here: int, width: int) -> list[Line]:
+        """A bar for all, one for each layer that moves; those that wait or are done are only counted."""
+        known = [item for item in layers if item.total > 0]
+        done, total = sum(_fetched(item) for item in known), sum(item.total for item in known)
+        moving = [item for item in known if item.current < item.total]
+        lines = [self._bar("all", replace(layers[0], current=done, total=total), width)]
+        lines += [self._bar(_name(item), item, width) for item in moving[:_ITEMS]]
+        counts = (
+            (len(moving) - _ITEMS, "more"),
+            (len(layers) - len(known), "waiting"),
+            (len(known) - len(moving) + here, "done"),
         )
-        amount = amount if total > 0 or unit == "B" else ""
-        cells = max(4, width - 16 - len(amount))
+        rest = " · ".join(f"{count} {word}" for count, word in counts if count > 0)
+        return [*lines, ((f"   {rest}", "dim"),)] if rest else lines
+
+    def _bar(self, name: str, item: Progress, width: int) -> Line:
+        """Name, bar, amount; bars of bytes below each other are as long."""
+        room = _NAME
+        if item.unit == "B":
+            amount = f"{size_text(item.current):>{_AMOUNT}}"
+            if width >= 34 and item.total > 0:
+                amount += f" of {size_text(item.total):>6}"
+        else:
+            amount = f"{item.current}/{item.total}" if item.total > 0 else ""
+            room = 10 if width < 34 else 15
+        label = clip(name, room)
+        cells = max(4, width - 6 - room - len(amount))
         return (
-            (f"   {name[:10]:<10} ", "dim"),
-            (bar_text(current, total, min(cells, 20)), "good"),
+            (f"   {label:<{room}} ", "dim"),
+            (bar_text(item.current, item.total, min(cells, 20)), "good"),
             (f" {amount}", "dim"),
         )
 
