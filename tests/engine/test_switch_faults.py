@@ -238,7 +238,8 @@ def others_up(ground: Ground) -> None:
     assert said.code == 0, said.err
 
 
-@pytest.mark.parametrize("way", ["kill", pytest.param("stop", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["kill", "stop"])
 def test_an_engine_restarted_in_the_middle_of_the_pull(ground: Ground, way: str) -> None:
     """Nothing was changed yet: the run ends, says that the engine went away, and can be had again."""
     version = ground.push("--payload-kib", "1024")
@@ -328,6 +329,7 @@ def test_a_run_that_ends_with_the_engine_is_finished_later(ground: Ground) -> No
 # -- a registry dies ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_registry_that_dies_in_the_middle_of_a_layer(ground: Ground) -> None:
     """Connections are cut while bytes stream, and nobody answers afterwards."""
     version, before, env = ground.push("--payload-kib", "2048"), ground.pinned(), ground.env()

@@ -1,0 +1,70 @@
+"""An engine that goes away while it is watched: waited for, told of, and given up in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from disinto_tui.core.errors import Failed, Unavailable
+from disinto_tui.runs import health
+from disinto_tui.runs.health import Patience
+
+
+def down() -> Unavailable:
+    return Unavailable("No engine answers.", "Nothing is there.", "Start it.", code="engine.down")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "AWAY_SECONDS", 0.2)
+    monkeypatch.setattr(health, "_RETRY_SECONDS", 0.01)
+
+
+class Answers:
+    """An engine that answers, or does not, in the order given; the last one goes on."""
+
+    def __init__(self, *answers: str | Exception) -> None:
+        self._left: Iterator[str | Exception] = iter(answers)
+        self._last: str | Exception = ""
+
+    async def __call__(self) -> str:
+        self._last = next(self._left, self._last)
+        if isinstance(self._last, Exception):
+            raise self._last
+        return self._last
+
+
+async def test_one_that_comes_back_is_told_of_and_noted() -> None:
+    said: list[str] = []
+    patience = Patience(said.append)
+    assert await patience.ask(Answers("there")) == "there"
+    assert not patience.returned and not said
+    assert await patience.ask(Answers(down(), down(), "back")) == "back"
+    assert patience.returned
+    assert said[0] == "No engine answers. It is waited for, up to 0.2 s."
+    assert said[1].startswith("The engine answers again, after 0.")
+
+
+async def test_one_that_stays_away_is_given_up() -> None:
+    patience = Patience()
+    with pytest.raises(Unavailable):
+        await patience.ask(Answers(down()))
+    assert not patience.returned
+
+
+async def test_one_that_comes_and_goes_is_given_up_too() -> None:
+    patience = Patience()
+    for _ in range(3):
+        await patience.ask(Answers(down(), "back"))
+    with pytest.raises(Unavailable):
+        await patience.ask(Answers(down(), "back"))
+
+
+async def test_what_an_engine_refuses_is_not_asked_again() -> None:
+    refusal = Failed("The engine refused.", "It says no.", "Mend it.", code="engine.refused")
+    with pytest.raises(Failed):
+        await Patience().ask(Answers(refusal, "never"))
+    registry = Unavailable("The registry is down.", "It is.", "Wait.", code="registry.down")
+    with pytest.raises(Unavailable):
+        await Patience().ask(Answers(registry, "never"))
