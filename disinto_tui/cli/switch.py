@@ -23,13 +23,18 @@ _SOAK = click.option(
 
 @click.command()
 @click.argument("version")
-@click.option("--digest", "pin_digest", is_flag=True, help="Pin name:tag@sha256:…, so that no tag can move.")
+@click.option(
+    "--digest/--no-digest",
+    "pin_digest",
+    default=None,
+    help="Pin name:tag@sha256:…, so that no tag can move, or the tag alone (default: pin_digest in [factory]).",
+)
 @_IDLE
 @_DEADLINE
 @_SOAK
 @session_options(changes=True)
 def use(
-    session: Session, version: str, pin_digest: bool, when_idle: bool, deadline: float, soak: float
+    session: Session, version: str, pin_digest: bool | None, when_idle: bool, deadline: float, soak: float
 ) -> int:
     """Switch to a version: pull, pin in .env, recreate the agents, watch, keep or go back.
 

@@ -122,6 +122,8 @@ class Factory:
     """The host address ports are published on; empty is every address."""
     ports: Ports = field(default_factory=Ports)
     images: Images = field(default_factory=Images)
+    pin_digest: bool = False
+    """Whether what is pinned is `name:tag@sha256:…`, so that no tag can move under the instance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,6 +332,7 @@ class Reader:
         return Factory(
             agents_image=self.string((*at, "agents_image"), base.agents_image, check_repository),
             version=self.string((*at, "version"), base.version, check_version, empty=True),
+            pin_digest=self.flag((*at, "pin_digest"), base.pin_digest),
             forge=forge,
             project=self.string((*at, "project"), base.project, check_compose_project),
             bind=self.string((*at, "bind"), base.bind, check_bind, empty=True),

@@ -229,6 +229,12 @@ KEYS: tuple[Key, ...] = (
         allowed="a version such as v0.3.0",
     ),
     Key(
+        ("factory", "pin_digest"),
+        "boolean",
+        "Pin versions with their digest (name:tag@sha256:…), so that no tag can move under you.",
+        default="false",
+    ),
+    Key(
         ("factory", "forge"),
         "string",
         "bundled runs Forgejo and Woodpecker in the stack; external uses the forge at forge_url.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from disinto_tui.adapters import compose as compose_adapter
@@ -20,7 +21,7 @@ from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
 from disinto_tui.adapters.secrets import is_secret_name
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, DisintoError, Refused, Unavailable
-from disinto_tui.core.image import parse_image
+from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import Plan, ServiceChange
 from disinto_tui.core.project import raise_all_problems, read_projects
@@ -180,7 +181,12 @@ async def _resolve(request: InitRequest, project: Project, pinned: str, platform
     if request.registry_login is not None:
         user, password = request.registry_login
         login = StaticCredentials({repository.registry: Credential(user, password)}, DockerConfig.load())
-    return await resolve(repository, wanted, platform, credentials=login)
+    found = await resolve(repository, wanted, platform, credentials=login)
+    if project.factory.pin_digest and found.digest and not found.reference.digest:
+        named = found.reference
+        exact = ImageRef(named.registry, named.repository, named.tag, found.digest)
+        return replace(found, reference=exact)
+    return found
 
 
 async def _ask_forge(request: InitRequest, project: Project, env: Mapping[str, str]) -> ForgeUser | None:

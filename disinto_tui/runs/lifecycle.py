@@ -12,7 +12,7 @@ from disinto_tui.adapters.engine import Engine, find_endpoint
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef, parse_image
-from disinto_tui.core.model import DEFAULT_REPOSITORY
+from disinto_tui.core.model import DEFAULT_REPOSITORY, Factory
 from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs.env import load_env
 from disinto_tui.runs.health import container_state, service_of
@@ -41,13 +41,23 @@ def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
     pinned = pinned_reference(env)
     if pinned is not None:
         return ImageRef(pinned.registry, pinned.repository)
+    factory, _ = factory_of(instance)
+    return parse_image(factory.agents_image if factory is not None else DEFAULT_REPOSITORY)
+
+
+def factory_of(instance: Instance) -> tuple[Factory | None, list[str]]:
+    """The `[factory]` table of the project files, None when none of them says anything in it that is not the
+    default; and the names of the files that cannot be used."""
     from disinto_tui.core.project import read_project
 
+    unread = []
     for path in instance.project_files():
         project = read_project(path.read_bytes(), path.name).project
-        if project is not None and project.factory.agents_image != DEFAULT_REPOSITORY:
-            return parse_image(project.factory.agents_image)
-    return parse_image(DEFAULT_REPOSITORY)
+        if project is None:
+            unread.append(f"projects/{path.name}")
+        elif project.factory != Factory():
+            return project.factory, unread
+    return None, unread
 
 
 async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from disinto_tui.adapters.compose import config
@@ -24,7 +24,7 @@ from disinto_tui.runs.health import container_state, service_of
 from disinto_tui.runs.history import Entry, history, last_good_before, left_behind, short
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
-from disinto_tui.runs.lifecycle import repository_of, require_stack, shell_override
+from disinto_tui.runs.lifecycle import factory_of, repository_of, require_stack, shell_override
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.ops_files import digest as content_digest
 from disinto_tui.runs.ops_files import file_mode
@@ -40,12 +40,15 @@ _VARIABLE = "AGENTS_IMAGE"
 
 @dataclass(frozen=True, slots=True)
 class SwitchRequest:
-    """What the operator asked for. `wanted` is a version, a tag or a reference; `pin_digest` writes
-    `name:tag@sha256:…`; `when_idle` waits (at most that many seconds) until no agent is at work."""
+    """What the operator asked for.
+
+    `wanted` is a version, a tag or a reference; `pin_digest` writes `name:tag@sha256:…` (None: as `pin_digest` in
+    `[factory]` of the project file says); `when_idle` waits (at most that many seconds) until no agent is at work.
+    """
 
     instance: Instance
     wanted: str
-    pin_digest: bool = False
+    pin_digest: bool | None = None
     when_idle: float | None = None
     soak: float = SOAK_SECONDS
     kind: str = "switch"
@@ -92,7 +95,11 @@ async def plan_switch(request: SwitchRequest) -> Prepared:
     definitions = (await config(target)).get("services") or {}
     _refuse_build_mode(definitions, request.wanted)
     wanted = await _resolve(request, engine, repository, info)
-    pin = _pin(wanted, request.pin_digest)
+    exact, notes = _wants_digest(request)
+    pin = _pin(wanted, exact)
+    if exact and "@" not in pin:
+        notes.append("no digest is known for it here, so its tag alone is pinned")
+    wanted = replace(wanted, notes=(*wanted.notes, *notes))
     return await _plan(request, engine, info, env.get(_VARIABLE, ""), found, definitions, wanted, pin)
 
 
@@ -122,7 +129,7 @@ async def plan_rollback(
                 code="rollback.none",
             )
     reference = wanted or known.reference  # type: ignore[union-attr]  # one of both is there
-    pinned = known is not None and "@" in known.reference
+    pinned = True if known is not None and "@" in known.reference else None
     return await plan_switch(
         SwitchRequest(instance, reference, pinned, when_idle, soak, kind="rollback", known=known)
     )
@@ -192,6 +199,17 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
 async def _missing(resolved: Resolved, engine: Engine) -> int:
     """Bytes that are not on this host yet; -1 when not known."""
     return -1 if resolved.info is None else pull_bytes(resolved.info, await chains_here(engine))
+
+
+def _wants_digest(request: SwitchRequest) -> tuple[bool, list[str]]:
+    """Whether the digest is to be pinned, and what is to be said about it."""
+    if request.pin_digest is not None:
+        return request.pin_digest, []
+    factory, unread = factory_of(request.instance)
+    if factory is not None:
+        return factory.pin_digest, []
+    # A setting for safety must not be off only because somebody mistyped a line beside it.
+    return False, [f"{name} cannot be read, so a pin_digest in it does not count" for name in unread]
 
 
 def _pin(wanted: _Wanted, pin_digest: bool) -> str:

@@ -75,6 +75,7 @@ def test_every_key_is_read() -> None:
         [agents.schedule]
         anything = "goes"
         [factory]
+        pin_digest = true
         agents_image = "registry.example.org:5000/agents"
         version = "v0.3.0"
         forge = "external"
@@ -121,6 +122,7 @@ def test_every_key_is_read() -> None:
             Images(
                 edge="registry.example.org:5000/edge:v1", reproduce="registry.example.org:5000/reproduce:v1"
             ),
+            pin_digest=True,
         ),
     )
 
