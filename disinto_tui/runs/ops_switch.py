@@ -121,16 +121,17 @@ class Recreate:
         image = await engine.image(params["reference"])
         if image is None:
             return None
-        target = _target(ctx, params)
-        hashes = await run(compose(target, "config", "--hash", "*", writes=False, timeout=30))
-        wanted = dict(line.split()[:2] for line in hashes.stdout.splitlines() if len(line.split()) == 2)
         running = await _running(engine, ctx.plan.project, params["services"])
         for service in params["services"]:
-            inspect = running.get(service)
-            labels = ((inspect or {}).get("Config") or {}).get("Labels") or {}
-            same = inspect is not None and inspect["Image"] == image.id
-            up = bool(((inspect or {}).get("State") or {}).get("Running"))  # not after the host went down
-            if not up or not same or labels.get("com.docker.compose.config-hash") != wanted.get(service):
+            inspect = running.get(service) or {}
+            # Running, not only made from it: the host may have gone down since.
+            if inspect.get("Image") != image.id or not (inspect.get("State") or {}).get("Running"):
+                return None  # the usual case, known without Compose, whose answer costs 0.15 s
+        hashes = await run(compose(_target(ctx, params), "config", "--hash", "*", writes=False, timeout=30))
+        wanted = dict(line.split()[:2] for line in hashes.stdout.splitlines() if len(line.split()) == 2)
+        for service in params["services"]:
+            labels = (running[service].get("Config") or {}).get("Labels") or {}
+            if labels.get("com.docker.compose.config-hash") != wanted.get(service):
                 return None
         return "They run it already."
 
