@@ -207,15 +207,17 @@ def step_states(events: Sequence[JournalEvent]) -> dict[str, str]:
 def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | None:
     """The newest run when it was left half-way (killed, failed or cancelled with steps done), else None.
 
-    Scripts of a formula leave the instance as it is, so a later one does not hide a run that left it half-way.
-    The newest run of a formula counts like any other, or not at all (`formulas`).
+    Scripts of a formula leave the instance as it is, so a later one does not hide a run that left it half-way; so does
+    a release that did not get to the instance, or went back. The newest of them counts like any other run, or not at
+    all (`formulas`).
     """
     seen_formula = not formulas
     for run in list_runs(instance):
-        formula = run.plan().kind == "formula"
+        kind, events = run.plan().kind, run.events()
+        switching = step_states(events).get("restart-agents") == "running" or _stuck(events)
+        formula = kind == "formula" or (kind == "release" and not switching)
         if formula and seen_formula:
             continue
-        events = run.events()
         status = run_status(run, events)
         if status == "planned":
             continue

@@ -121,6 +121,12 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
         from disinto_tui.cli.formulas import secrets_of
 
         secrets = secrets_of(plan.secrets)
+    elif plan.kind == "release":
+        import os
+
+        from disinto_tui.cli.release import release_secrets
+
+        secrets = release_secrets(os.environ, str(plan.facts.get("secret", "")))
     from disinto_tui.cli.holding import with_offers
 
     work = functools.partial(carry_out, session, found, undo=undo, secrets=secrets)

@@ -437,13 +437,15 @@ def _by_lines(text: str, stem: str, file: str, problems: tuple[Problem, ...]) ->
     return Formula(name, file, steps=steps, problems=problems)
 
 
-def filled(value: Any, variables: Mapping[str, str]) -> Any:
+def filled(value: Any, variables: Mapping[str, Any]) -> Any:
     """`value` with every `${vars.name}` in its texts replaced, those in lists and tables and their keys, too.
 
+    A text that is nothing but one reference becomes the variable's value as it is, which may be a table or a list.
     Raises KeyError for a variable that is not given.
     """
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda found: variables[found[1]], value)
+        whole = _REFERENCE.fullmatch(value)
+        return variables[whole[1]] if whole else _REFERENCE.sub(lambda found: str(variables[found[1]]), value)
     if isinstance(value, dict):
         return {filled(key, variables): filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.resources import resource
@@ -18,6 +19,9 @@ BUILT_IN: Mapping[str, frozenset[str]] = {
     "build-image": frozenset({"checkout", "sha", "version", "created"}),
     "tag-image": frozenset({"reference"}),
     "push-image": frozenset({"reference"}),
+    "restart-agents": frozenset({"reference"}),
+    "release-preflight": frozenset({"version", "sha", "checkout", "branch", "forge", "repository", "images"}),
+    "commit-result": frozenset({"version", "sha", "reference", "forge", "repository", "branch"}),
 }
 """The built-in operations that a step may use, each with the parameters it cannot do without."""
 
@@ -73,7 +77,7 @@ def _read(path: Path) -> Listed:
     return Listed(read_formula(read_bytes(path) or b"", path.name, operations=list(BUILT_IN)), path)
 
 
-def plan_formula(instance: Instance, found: Listed, values: Mapping[str, str], project: str) -> Plan:
+def plan_formula(instance: Instance, found: Listed, values: Mapping[str, Any], project: str) -> Plan:
     """The plan of a formula's executable steps. `values` are what its variables are set to.
 
     Raises BadInput `formula.invalid`, `formula.prose` (nothing in it can be executed), `formula.variable`.
@@ -95,7 +99,7 @@ def plan_formula(instance: Instance, found: Listed, values: Mapping[str, str], p
             code="formula.prose",
         )
     given = _values(formula, values)
-    environment = {item.env_name: given[item.name] for item in formula.variables}
+    environment = {item.env_name: str(given[item.name]) for item in formula.variables}
     steps = tuple(_step(step, given, environment) for step in formula.steps if step.executable)
     return Plan(
         "formula",
@@ -117,7 +121,7 @@ def plan_formula(instance: Instance, found: Listed, values: Mapping[str, str], p
     )
 
 
-def _values(formula: Formula, values: Mapping[str, str]) -> dict[str, str]:
+def _values(formula: Formula, values: Mapping[str, Any]) -> dict[str, Any]:
     known = {item.name for item in formula.variables}
     unknown = sorted(set(values) - known)
     missing = [
@@ -138,7 +142,7 @@ def _values(formula: Formula, values: Mapping[str, str]) -> dict[str, str]:
     return {item.name: values.get(item.name, item.default or "") for item in formula.variables}
 
 
-def _step(step: FormulaStep, values: Mapping[str, str], environment: Mapping[str, str]) -> Step:
+def _step(step: FormulaStep, values: Mapping[str, Any], environment: Mapping[str, str]) -> Step:
     why = step.description.strip().split("\n")[0]
     shared = {"timeout": step.timeout, "retries": step.retries, "on_failure": step.on_failure}
     if step.uses:

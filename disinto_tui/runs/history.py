@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.adapters.journal import RunDir, list_runs, run_status
+from disinto_tui.adapters.journal import RunDir, list_runs, run_status, step_states
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.image import parse_image
@@ -75,9 +75,12 @@ def history(instance: Instance) -> list[Entry]:
 def _entry(run: RunDir) -> Entry | None:
     plan = run.plan()
     facts = plan.facts
-    if plan.kind not in ("init", "up", "switch", "rollback") or not facts.get("to"):
+    if plan.kind not in ("init", "up", "switch", "rollback", "release") or not facts.get("to"):
         return None
     events = run.events()
+    switched = step_states(events).get("restart-agents", "")
+    if plan.kind == "release" and switched not in ("done", "failed"):
+        return None  # it never came to this factory
     started = next((event.at for event in events if isinstance(event, RunStarted)), 0.0)
     if not started:
         return None
@@ -90,7 +93,7 @@ def _entry(run: RunDir) -> Entry | None:
         if not _watched(ended):
             return None  # written, or pulled, but never seen alive
         outcome = "unverified" if _unverified(ended) else "good"
-    elif status == "undone":
+    elif status == "undone" or (plan.kind == "release" and switched == "failed"):
         outcome = "reverted"
     elif status == "cancelled":
         outcome = "cancelled"
@@ -101,7 +104,7 @@ def _entry(run: RunDir) -> Entry | None:
         plan.kind,
         started,
         str(facts["to"]),
-        str(facts.get("digest", "")),
+        str(facts.get("digest", "") or result.get("image_digest", "")),
         str(result.get("image_id", "")),
         str(facts.get("from", "")),
         outcome,

@@ -113,7 +113,7 @@ def refuse_unfinished(instance: Instance) -> None:
     `up` and `down` write no file and begin anew from what is there, so one of those may simply be repeated. When
     somebody is at work on it at this moment, on this host or another, that is what is said.
     """
-    run = unfinished_run(instance)
+    run = unfinished_run(instance, formulas=False)
     if run is None or run.plan().kind in ("up", "down"):
         return
     state = probe(instance)

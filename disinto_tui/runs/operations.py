@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
+from disinto_tui.runs.ops_restart import RestartAgents
+from disinto_tui.runs.ops_result import CommitResult
 from disinto_tui.runs.ops_script import Script
 from disinto_tui.runs.ops_stack import (
     CheckCompose,
@@ -20,6 +22,7 @@ from disinto_tui.runs.ops_stack import (
 )
 from disinto_tui.runs.ops_switch import KeepImage, NameImage, RecordGood, Recreate, SameTag, WatchSwitch
 from disinto_tui.runs.ops_tags import PushMirrors, TagMain
+from disinto_tui.runs.release import ReleasePreflight
 from disinto_tui.runs.runner import Operation
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -46,4 +49,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "build-image": BuildImage(),
     "tag-image": TagImage(),
     "push-image": PushImage(),
+    "restart-agents": RestartAgents(),
+    "release-preflight": ReleasePreflight(),
+    "commit-result": CommitResult(),
 }

@@ -68,6 +68,7 @@ class BuildImage:
         """This run built it already, and it is here."""
         image = await built_image(ctx, await engine_of(ctx))
         if image is not None and image.labels.get(REVISION) == params["sha"]:
+            ctx.result["image_id"] = image.id
             return f"It was built: {image.id.removeprefix('sha256:')[:12]}."
         return None
 
@@ -217,6 +218,7 @@ class PushImage:
             for name in filter(None, (params["reference"], params.get("latest"))):
                 if await _config_there(client, name) != image.id:
                     return None
+            ctx.result.update(await self._published(client, params))
         return "The registry has it."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -242,14 +244,19 @@ class PushImage:
                 said = await self._push(ctx, engine, params, name)
                 digest = digest or await self._read_back(client, name, said, image.id)
                 ctx.say(f"✓ {name} is {digest}")
-        public = await _anybody_may_pull(params["reference"])
+            found = await self._published(client, params)
         ctx.say(
             "anybody may pull it"
-            if public
+            if found["public"]
             else "▲ the package is private: who pulls it needs a login of their own"
         )
-        registry = parse_image(params["reference"]).registry
-        return {"image_digest": digest, "pushed": True, "registry": registry, "public": public}
+        return found
+
+    async def _published(self, client: RegistryClient, params: Mapping[str, Any]) -> dict[str, Any]:
+        reference = parse_image(params["reference"])
+        digest = (await client.head(reference.repository, reference.tag or "latest")).digest
+        public = await _anybody_may_pull(params["reference"])
+        return {"image_digest": digest, "pushed": True, "registry": reference.registry, "public": public}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Somebody may run it by now."""

@@ -44,6 +44,7 @@ class TagMain:
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """It is there, at our commit. Raises Refused `tag.elsewhere`."""
+        ctx.result["head_sha"] = params["sha"]
         async with self._client(ctx, params) as client:
             return "It is there already." if await self._there(client, params) else None
 

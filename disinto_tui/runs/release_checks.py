@@ -50,7 +50,8 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be released, and with what. `token` is the forge's, `login` asks for the registry's login;
-    `force` allows a version that is not the newest."""
+    `force` allows a version that is not the newest. With `sha` the commit was recorded before: then it alone counts,
+    and neither what is checked out by now nor that the branch went on."""
 
     version: str
     checkout: Path
@@ -62,6 +63,7 @@ class Wanted:
     token: Secret | None = field(default=None, repr=False)
     login: CredentialSource | None = field(default=None, repr=False)
     force: bool = False
+    sha: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class _Look:
         """The operator's tree, which is looked at and never changed."""
         here = Checkout(self.wanted.checkout)
         self.root = await here.root()
+        if self.wanted.sha:
+            return await self._recorded(here)
         self.head = await here.head()
         branch, changes = await here.branch(), await here.changes()
         found = []
@@ -160,6 +164,16 @@ class _Look:
         before = newest_of(tag for tag in await here.tags() if tag != self.wanted.version)
         self.commits = await here.commits(self.head, await here.tag(before) if before else "")
         return [*found, await self._version_file(here)]
+
+    async def _recorded(self, here: Checkout) -> list[Finding]:
+        """A commit that was recorded has to be here; what is checked out does not matter to it."""
+        if not await here.has(self.wanted.sha):
+            text = f"The commit {self.wanted.sha[:12]} is not in {self.root}."
+            return [
+                Finding("checkout", "problem", text, "Fetch it there (`git fetch`), then `disinto resume`.")
+            ]
+        self.head = self.wanted.sha
+        return [await self._version_file(here)]
 
     async def _version_file(self, here: Checkout) -> Finding:
         told = await here.file(self.head, "VERSION")
@@ -237,7 +251,12 @@ class _Look:
             cure = "Hand over a token that may (on GHCR a classic one with write:packages)."
             found.append(Finding("registry", "problem", f"This login may not push to {images.name}.", cure))
         self.newest = newest_of(tags)
-        if self.wanted.version in tags:
+        if self.wanted.version in tags and self.wanted.sha:
+            text = (
+                f"{images.name}:{self.wanted.version} is there; the push tells whether it is this release's."
+            )
+            found.append(Finding("image", "warning", text))
+        elif self.wanted.version in tags:
             text = f"{images.name}:{self.wanted.version} is there already."
             cure = "A version is never overwritten: release the next one, or `disinto resume` the run that pushed it."
             found.append(Finding("image", "problem", text, cure))
@@ -245,8 +264,14 @@ class _Look:
 
     def _order(self) -> list[Finding]:
         newest = Version.try_parse(self.newest) if self.newest else None
-        if newest is None or newest < self.version:
-            text = f"{self.version} is newer than {newest}." if newest else "It is the first version there."
+        if newest is None or newest < self.version or (newest == self.version and self.wanted.sha):
+            text = (
+                f"{self.version} is the newest, {newest} was before it."
+                if newest
+                else "It is the first version there."
+            )
+            if newest == self.version:
+                text = f"{self.version} is the newest."
             return [Finding("order", "ok", text)]
         if self.wanted.force:
             return [Finding("order", "warning", f"{self.version} is not newer than {newest}, and is forced.")]
@@ -263,6 +288,11 @@ class _Look:
             found.append(
                 Finding("commit", "ok", f"{self.head[:12]} is the head of {self.wanted.branch} there, too.")
             )
+        elif self.wanted.sha:
+            self.sha = self.head
+            went_on = f"{self.wanted.branch} is at {self.forge_head[:12]} by now"
+            text = f"{went_on}; {self.head[:12]}, as recorded, is released."
+            found.append(Finding("commit", "warning", text))
         else:
             text = f"The checkout is at {self.head[:12]}, {self.wanted.branch} on the forge at {self.forge_head[:12]}."
             cure = "Pull or push until both are the same; nothing is ever reset from here."

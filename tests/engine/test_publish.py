@@ -208,7 +208,10 @@ async def test_a_log_that_the_builder_clips_is_counted_and_said(
     assert busybox is not None
     shutil.copy(busybox, tree / "busybox")
     noisy = "FROM scratch\nCOPY busybox /bin/busybox\n"
-    program = 'BEGIN { while (n++ < 60000) print n, "a line of a log that is much too long for the builder" }'
+    # Named after the session: what the builder has in its cache prints nothing.
+    program = (
+        f'BEGIN {{ while (n++ < 60000) print n, "{engine.session}, a line of a log that is much too long" }}'
+    )
     noisy += f"RUN {json.dumps(['/bin/busybox', 'awk', program])}\n"
     noisy += 'RUN ["/bin/busybox", "true"]\n'
     commit(tree, {"docker/agents/Dockerfile": noisy})

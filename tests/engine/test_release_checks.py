@@ -67,7 +67,7 @@ async def test_all_is_well(wanted: Wanted) -> None:
     assert found.sha == git(wanted.checkout, "rev-parse", "HEAD")
     assert found.newest == "v0.3.0"
     assert [item.subject for item in found.commits] == ["first"]
-    assert told(found, "order") == "ok: v0.4.0 is newer than v0.3.0."
+    assert told(found, "order") == "ok: v0.4.0 is the newest, v0.3.0 was before it."
     assert (git(wanted.checkout, "status", "--porcelain"), git(wanted.checkout, "for-each-ref")) == before
 
 
@@ -167,3 +167,20 @@ async def test_a_token_that_may_not_write(wanted: Wanted, forge: ForgeDouble) ->
     assert [item.name for item in found.problems] == ["forge"]
     found = await examine(replace(wanted, repository="acme/nosuch"))
     assert "acme/nosuch is not there" in told(found, "forge")
+
+
+async def test_a_recorded_commit_counts_alone(wanted: Wanted, forge: ForgeDouble) -> None:
+    """main moved after preflight, and so did the checkout: what was recorded is what is released."""
+    sha = git(wanted.checkout, "rev-parse", "HEAD")
+    repo = forge.state.repo("acme", "shop")
+    assert repo is not None
+    commit(wanted.checkout, {"VERSION": "0.9.9\n"})
+    (wanted.checkout / "README.md").write_text("changed\n")
+    repo.commit("main", "somebody went on")
+    repo.tags["v0.4.0"] = Tag("v0.4.0", "", sha, sha)
+    found = await examine(replace(wanted, sha=sha))
+    assert found.problems == []
+    assert found.sha == sha
+    assert told(found, "commit").startswith("warning: main is at")
+    gone = await examine(replace(wanted, sha="2" * 40))
+    assert "checkout" in {item.name for item in gone.problems}

@@ -180,9 +180,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 async def test_every_mirror_gets_the_tag_and_a_second_time_has_it(
-    tmp_path: Path, tree: Path, server: GitServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tree: Path, server: GitServer
 ) -> None:
-    monkeypatch.setattr("tests.support.git_server.USER", "x-access-token")
     params = mirror_params(tree, server, await Checkout(tree).head(), "one", "two")
     run, ended = await perform(tmp_path, "push-mirrors", params, secrets=LOGINS)
     assert ended.exit_code == 0, said(run)
@@ -196,9 +195,8 @@ async def test_every_mirror_gets_the_tag_and_a_second_time_has_it(
 
 @pytest.mark.parametrize("on_failure", ["stop", "warn"])
 async def test_one_mirror_that_refuses_does_not_keep_the_tag_from_the_others(
-    tmp_path: Path, tree: Path, server: GitServer, on_failure: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tree: Path, server: GitServer, on_failure: str
 ) -> None:
-    monkeypatch.setattr("tests.support.git_server.USER", "x-access-token")
     server.closed.add("one")
     sha = await Checkout(tree).head()
     params = mirror_params(tree, server, sha, "one", "two", on_failure=on_failure)
@@ -220,11 +218,10 @@ async def test_one_mirror_that_refuses_does_not_keep_the_tag_from_the_others(
 
 
 async def test_a_mirror_whose_tag_is_another_commit_is_never_overwritten(
-    tmp_path: Path, tree: Path, server: GitServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tree: Path, server: GitServer
 ) -> None:
     first = await Checkout(tree).head()
     await push_refs(tree, server.url("one"), {"refs/tags/v0.4.0": first}, LOGIN)
-    monkeypatch.setattr("tests.support.git_server.USER", "x-access-token")
     second = commit(tree, {"a": "1"})
     _, ended = await perform(
         tmp_path, "push-mirrors", mirror_params(tree, server, second, "one"), secrets=LOGINS

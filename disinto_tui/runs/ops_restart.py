@@ -1,0 +1,134 @@
+"""The end of a release: the factory itself runs what was just pushed. A whole switch inside one step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from disinto_tui.adapters.instance import read_bytes, write_private
+from disinto_tui.core.errors import DisintoError, Failed
+from disinto_tui.core.plan import Plan, Step, plan_from_json, plan_to_json
+from disinto_tui.runs.history import Entry
+from disinto_tui.runs.ops_images import built_image, engine_of
+from disinto_tui.runs.runner import Context, Operation
+
+_PLAN = "restart-plan.json"
+
+
+class RestartAgents:
+    """`reference`, `pin_digest`, `when_idle` (s or null), `soak` (s): the switch of the versions, in one step.
+
+    Planned when its turn comes, since only then it is known what is pinned and who is at work. A switch that fails
+    takes itself back, and then the step has failed.
+    """
+
+    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Asked by the switch's own steps."""
+        return None
+
+    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Plan and perform the switch. Raises what planning raises, and Failed with the reason of its failure."""
+        from disinto_tui.runs.switch import SOAK_SECONDS, SwitchRequest, plan_switch
+
+        if not ctx.instance.exists:
+            return {"restarted": False}
+        engine = await engine_of(ctx)
+        image = await built_image(ctx, engine)
+        # What was pushed is here: the image itself is meant, and no registry has to be asked for it.
+        known = None
+        if image is not None:
+            digest = str(ctx.result.get("image_digest", "")) or next(
+                (item.partition("@")[2] for item in image.digests), ""
+            )
+            known = Entry("", "switch", time.time(), params["reference"], digest, image.id, "", "good")
+        prepared = await plan_switch(
+            SwitchRequest(
+                ctx.instance,
+                params["reference"],
+                bool(params.get("pin_digest")),
+                params.get("when_idle"),
+                float(params.get("soak", SOAK_SECONDS)),
+                known=known,
+            )
+        )
+        ctx.say(prepared.plan.title, *(f"note: {text}" for text in prepared.plan.notes))
+        for name, data in prepared.staged.items():
+            write_private(ctx.run.staged / name, data)
+        write_private(ctx.run.path / _PLAN, json.dumps(plan_to_json(prepared.plan)).encode())
+        await _perform(ctx, prepared.plan)
+        if not prepared.plan.changes:
+            ctx.say("it runs already")
+        return {
+            "restarted": True,
+            "from": prepared.plan.facts.get("from", ""),
+            "to": prepared.plan.facts.get("to", ""),
+        }
+
+    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
+        """Take the switch back, as far as it came."""
+        noted = read_bytes(ctx.run.path / _PLAN)
+        if noted is None:
+            return "Nothing was switched."
+        plan = plan_from_json(json.loads(noted))
+        await _take_back(ctx, plan, list(plan.steps))
+        return "The previous version is back."
+
+
+def _operations() -> Mapping[str, Operation]:
+    from disinto_tui.runs.operations import OPERATIONS  # which holds this one, too
+
+    return OPERATIONS
+
+
+async def _perform(ctx: Context, plan: Plan) -> None:
+    begun: list[Step] = []
+    outer, ctx.plan = ctx.plan, plan  # operations read project and engine from the plan they are part of
+    try:
+        for step in plan.steps:
+            begun.append(step)
+            ctx.say(f"· {step.title}")
+            operation = _operations()[step.op]
+            already = await operation.check(ctx, step.params)
+            if already is not None:
+                ctx.say(already)
+                continue
+            ctx.result.update(await operation.run(ctx, step.params))
+    except DisintoError as error:
+        ctx.say(f"✗ {error.what} {error.why}", *error.details)
+        await _take_back(ctx, plan, begun)
+        raise Failed(
+            error.what,
+            f"{error.why} The previous version was brought back.",
+            "Look at the lines above; the image is published all the same. `disinto resume` tries the switch again.",
+            code=error.code,
+            details=error.details,
+        ) from None
+    finally:
+        ctx.plan = outer
+
+
+async def _take_back(ctx: Context, plan: Plan, steps: list[Step]) -> None:
+    """Undo steps of the switch, the last first. Raises Failed `run.stuck` naming what could not be taken back."""
+    outer, ctx.plan = ctx.plan, plan
+    stuck: DisintoError | None = None
+    try:
+        for step in reversed(steps):
+            try:
+                said = await _operations()[step.op].undo(ctx, step.params)
+            except DisintoError as error:
+                stuck = stuck or error
+                said = f"{error.what} {error.why}"
+            if said:
+                ctx.say(f"↺ {step.id}: {said}")
+    finally:
+        ctx.plan = outer
+    if stuck is not None:
+        raise Failed(
+            "Going back failed, too.",
+            f"{stuck.what} {stuck.why}",
+            "Mend it by hand with the lines below.",
+            code="run.stuck",
+            details=[*stuck.details, *(f"by hand: {line}" for line in plan.facts.get("by_hand", ()))],
+        )
