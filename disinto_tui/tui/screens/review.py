@@ -15,8 +15,7 @@ from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.screens.base import DisintoScreen
 from disinto_tui.tui.screens.dialogs import Choice
 from disinto_tui.tui.widgets.frame import Rule
-from disinto_tui.tui.widgets.home_lines import Line, LineList
-from disinto_tui.tui.widgets.home_text import wrapped
+from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
 
 if TYPE_CHECKING:
     from disinto_tui.core.plan import Plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.06
 """Lines are asked about when they stayed on the screen for so long: who scrolls through does not read them."""
+MEMORY_SECONDS = 0.7
+"""The first frame waits at most so long for what is remembered."""
 AGE_SECONDS = 60
 """Ages are brought up to date this often, and painted only where one reads differently."""
 WIDE = 100
@@ -71,9 +74,9 @@ class VersionsScreen(FilteringScreen):
     class Recalled(Message):
         """The list as last heard; None when it never was."""
 
-        def __init__(self, catalog: Catalog | None) -> None:
+        def __init__(self, source: Source, catalog: Catalog | None) -> None:
             super().__init__()
-            self.catalog = catalog
+            self.source, self.catalog = source, catalog
 
     class Listed(Message):
         """What the registry and the engine said just now."""
@@ -186,10 +189,16 @@ class VersionsScreen(FilteringScreen):
     def _details_first(self) -> bool:
         return self.size.width < WIDE and not self.has_class("-reading")
 
-    def on_mount(self) -> None:
-        """Begin to ask."""
-        self._show()
-        self._recall()
+    async def on_mount(self) -> None:
+        """Begin to look. What is remembered is read in no time, so the first frame waits for it: no other would be
+        painted only to be painted over. A disk that takes its time is not waited for."""
+        recalling = asyncio.create_task(self._recall())
+        await asyncio.wait({recalling}, timeout=MEMORY_SECONDS)
+        if recalling.done():
+            self._recalled(recalling.result())
+        else:
+            self._show()
+            self._recall_late(recalling)
         self.set_interval(AGE_SECONDS, self._tick)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -220,17 +229,20 @@ class VersionsScreen(FilteringScreen):
 
     # -- workers: they only post -----------------------------------------------------------------------------
 
-    @work(group="list", exclusive=True, exit_on_error=False)
-    async def _recall(self) -> None:
-        """The list from memory, or nothing."""
-        found: Catalog | None = None
-        if self._own_source:
+    async def _recall(self) -> tuple[Source, Catalog | None]:
+        """The source, and the list from its memory."""
+        if self._own_source and "disinto_tui.runs.catalog" not in sys.modules:
+            # In a thread: the event loop stays free for keys while the code is loaded.
             await asyncio.to_thread(load)
-        self._source = self._make_source(self.disinto.instance)
+        source = self._make_source(self.disinto.instance)
         # What cannot be read now is said when the rest is asked.
         with contextlib.suppress(DisintoError, OSError):
-            found = await self._source.remembered()
-        self.post_message(self.Recalled(found))
+            return source, await source.remembered()
+        return source, None
+
+    @work(group="list", exit_on_error=False)
+    async def _recall_late(self, recalling: asyncio.Task[tuple[Source, Catalog | None]]) -> None:
+        self.post_message(self.Recalled(*await recalling))
 
     @work(group="list", exclusive=True, exit_on_error=False)
     async def _ask(self, source: Source) -> None:
@@ -262,9 +274,16 @@ class VersionsScreen(FilteringScreen):
     # -- handlers: they own the state ------------------------------------------------------------------------
 
     def on_versions_screen_recalled(self, message: VersionsScreen.Recalled) -> None:
+        """It came late."""
+        self._recalled((message.source, message.catalog))
+
+    def _recalled(self, found: tuple[Source, Catalog | None]) -> None:
         """Show it, and only when it can be seen ask anew: the network's code and its answers hold up a paint."""
-        if message.catalog is not None:
-            self._take(message.catalog)
+        self._source, catalog = found
+        if catalog is not None:
+            self._take(catalog)
+        else:
+            self._show()
         self.call_after_refresh(self._ask_again)
 
     def on_versions_screen_listed(self, message: VersionsScreen.Listed) -> None:

@@ -6,6 +6,8 @@ for every cell. It repaints only when a line really differs, so that nothing is 
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -49,6 +51,15 @@ def paint(line: Line, width: int, styles: dict[str, Style], over: Style | None =
     base = styles["plain"] if over is None else styles["plain"] + over
     segments.append(Segment(" " * room, base))
     return Strip(segments, width)
+
+
+def wrapped(text: str, width: int, indent: str, tone: str, *, lines: int = 99) -> list[Line]:
+    """A text as lines of at most `width` cells behind an indent."""
+    room = max(10, width - cell_len(indent) - 1)
+    found = textwrap.wrap(text, room) or [""]
+    if len(found) > lines:
+        found = [*found[: lines - 1], textwrap.shorten(" ".join(found[lines - 1 :]), room, placeholder="…")]
+    return [((indent, "plain"), (part, tone)) for part in found]
 
 
 class LineList(ScrollView, can_focus=True):

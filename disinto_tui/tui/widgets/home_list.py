@@ -8,8 +8,8 @@ from typing import Literal
 from rich.cells import cell_len
 
 from disinto_tui.core.view import Attention, InstanceView, RunSummary
-from disinto_tui.tui.widgets.home_lines import Line, LineList
-from disinto_tui.tui.widgets.home_text import RUN_MARKS, age, helps, wrapped
+from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
+from disinto_tui.tui.widgets.home_text import RUN_MARKS, age, helps
 
 _LABEL = 12
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
-
-from rich.cells import cell_len
 
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, ServiceState, ServiceView
 from disinto_tui.core.words import age_text
@@ -183,12 +180,3 @@ def _forge(view: InstanceView, asked: bool) -> Line:
     if view.forge == "unreachable":
         return (("forge  ", "dim"), ("▲ unreachable", "bad"))
     return (("forge  ", "dim"), ("not asked" if asked else "asking …", "dim"))
-
-
-def wrapped(text: str, width: int, indent: str, tone: str, *, lines: int = 99) -> list[Line]:
-    """A text as lines of at most `width` cells behind an indent."""
-    room = max(10, width - cell_len(indent) - 1)
-    found = textwrap.wrap(text, room) or [""]
-    if len(found) > lines:
-        found = [*found[: lines - 1], textwrap.shorten(" ".join(found[lines - 1 :]), room, placeholder="…")]
-    return [((indent, "plain"), (part, tone)) for part in found]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from disinto_tui.core.view import InstanceView, ServiceView
-from disinto_tui.tui.widgets.home_lines import Line, LineList
-from disinto_tui.tui.widgets.home_text import age, has_factory, percent, size, state_piece, wrapped
+from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
+from disinto_tui.tui.widgets.home_text import age, has_factory, percent, size, state_piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from disinto_tui.core.catalog_text import PastStart, about, entry_text, standing
 from disinto_tui.core.text import neutralise
 from disinto_tui.core.words import size_text
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.widgets.home_lines import Line, LineList
-from disinto_tui.tui.widgets.home_text import wrapped
+from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
 
 _LABEL = 10
 _STARTS, _LAST_LINES = 5, 6

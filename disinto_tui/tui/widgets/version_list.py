@@ -25,6 +25,7 @@ MetaOf = Callable[[str], "Meta | None"]
 """What is known of a tag right now, nobody asked."""
 
 _HEAD = _FOOT = 1
+_AROUND = 6  # lines of the screen that are none of the rows: header, rules, heading, foot, keys
 _MADE = _PULL = 6
 _NARROWEST, _WIDEST = 7, 28
 _TONE_OF = {"●": "good", "✓": "good", "✗": "bad", "▲": "warn", "newest": "strong", "pinned": "strong"}
@@ -131,9 +132,9 @@ class VersionList(ScrollView, can_focus=True):
             self.cursor = tags.index(cursor)
         except ValueError:
             self.cursor = 0
-        size = Size(self.scrollable_content_region.width, len(tags) + _HEAD + _FOOT)
-        if size != self.virtual_size:
-            self.virtual_size = size
+        self.virtual_size = Size(
+            1, len(tags) + _HEAD + _FOOT
+        )  # lines are as wide as the list: nothing scrolls sideways
         self._centre = before != self.tag
         self._show_cursor()
         self.refresh()
@@ -190,12 +191,10 @@ class VersionList(ScrollView, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Other lines fit."""
-        self._lines.clear()
-        self.virtual_size = Size(
-            self.scrollable_content_region.width, max(len(self.tags), len(self._why)) + _HEAD + _FOOT
-        )
+        if self.scrollable_content_region.width != self._width:
+            self._lines.clear()
+            self.refresh()
         self._show_cursor()
-        self.refresh()
         self._look()
 
     def _repaint(self, numbers: Iterable[int]) -> None:
@@ -298,8 +297,9 @@ class VersionList(ScrollView, can_focus=True):
         self._show_cursor()
 
     def _show_cursor(self) -> None:
-        rows = self._rows
-        if not rows:
+        # Before the first frame nobody knows how high it is; a good guess saves painting it twice.
+        rows = self._rows or (self.app.size.height - _AROUND if self._centre else 0)
+        if rows <= 0:
             return
         top = round(self.scroll_y)
         if not top <= self.cursor < top + rows:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from disinto_tui.core.catalog import Catalog
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.text import neutralise
-from disinto_tui.tui.widgets.home_lines import Line
-from disinto_tui.tui.widgets.home_text import wrapped
+from disinto_tui.tui.widgets.home_lines import Line, wrapped
 
 _INDENT = "   "
 
