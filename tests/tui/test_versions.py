@@ -456,6 +456,21 @@ async def test_while_nothing_is_known_it_says_what_it_waits_for(tmp_path: Path) 
         assert shows(pilot, "asking the registry …", "build mode")
 
 
+async def test_what_nobody_foresaw_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    class Broken(FakeSource):
+        async def asked(self) -> Catalog:
+            raise ZeroDivisionError("division by zero")
+
+        async def plan(self, tag: str, **_: object) -> Any:
+            raise ZeroDivisionError("division by zero")
+
+    app = versions_app(tmp_path, Broken(memory=LIST))
+    async with app.run_test(size=WIDE) as pilot:
+        await listed(pilot, "▲ Something went wrong that this tool did not foresee. ZeroDivisionError")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Notice))
+
+
 # -- switching -------------------------------------------------------------------------------------------------------
 
 

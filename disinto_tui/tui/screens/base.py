@@ -80,3 +80,19 @@ def unreadable(error: OSError) -> DisintoError:
         "Start disinto as the user who owns it.",
         code="instance.unreadable",
     )
+
+
+def in_words(error: Exception) -> DisintoError:
+    """What a worker ran into, in three sentences; also what nobody foresaw: a screen must not wait for ever."""
+    from disinto_tui.core.errors import DisintoError, Failed
+
+    if isinstance(error, DisintoError):
+        return error
+    if isinstance(error, OSError):
+        return unreadable(error)
+    return Failed(
+        "Something went wrong that this tool did not foresee.",
+        f"{type(error).__name__}: {error}.",
+        "Nothing was changed; try again, and report it when it comes again.",
+        code="internal",
+    )

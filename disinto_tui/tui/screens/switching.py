@@ -19,7 +19,7 @@ from textual.widgets import Button, Static
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.words import clock_text
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.base import DisintoModal, DisintoScreen, unreadable
+from disinto_tui.tui.screens.base import DisintoModal, DisintoScreen, in_words
 from disinto_tui.tui.screens.dialogs import MODAL_CSS, Choice
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ class Planning(DisintoModal["Prepared | DisintoError"]):
     async def _plan(self) -> None:
         try:
             found: Prepared | DisintoError = await self._make()
-        except DisintoError as error:
-            found = error
-        except OSError as error:
-            found = unreadable(error)
+        except Exception as error:
+            found = in_words(error)
         self.post_message(self.Ended(found))
 
     def on_planning_ended(self, message: Planning.Ended) -> None:

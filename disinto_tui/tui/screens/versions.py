@@ -25,7 +25,7 @@ from disinto_tui.core.errors import DisintoError, ExitCode
 from disinto_tui.core.text import neutralise
 from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.base import unreadable
+from disinto_tui.tui.screens.base import in_words
 from disinto_tui.tui.screens.filtering import FilteringScreen
 from disinto_tui.tui.screens.version_loads import Loads
 from disinto_tui.tui.screens.version_source import Source, SourceOf, load, load_network, version_source
@@ -195,7 +195,7 @@ class VersionsScreen(FilteringScreen):
         recalling = asyncio.create_task(self._recall())
         await asyncio.wait({recalling}, timeout=MEMORY_SECONDS)
         if recalling.done():
-            self._recalled(recalling.result())
+            self.on_versions_screen_recalled(self.Recalled(*recalling.result()))
         else:
             self._show()
             self._recall_late(recalling)
@@ -250,10 +250,8 @@ class VersionsScreen(FilteringScreen):
             await asyncio.to_thread(load_network)
         try:
             self.post_message(self.Listed(await source.asked()))
-        except DisintoError as error:
-            self.post_message(self.Unlisted(error))
-        except OSError as error:
-            self.post_message(self.Unlisted(unreadable(error)))
+        except Exception as error:
+            self.post_message(self.Unlisted(in_words(error)))
 
     @work(group="metas", exit_on_error=False)
     async def _load(self, number: int, source: Source, tags: Sequence[str], offline: bool) -> None:
@@ -262,8 +260,9 @@ class VersionsScreen(FilteringScreen):
         try:
             async for batch in batches:
                 self.post_message(self.Arrived(number, batch))
-        except DisintoError as error:
-            reason = f"{error.what} {error.why}"
+        except Exception as error:
+            trouble = in_words(error)
+            reason = f"{trouble.what} {trouble.why}"
             told = {tag: self._metas.get(tag) or Meta(error=reason) for tag in tags}
         finally:
             close = getattr(batches, "aclose", None)
@@ -274,14 +273,10 @@ class VersionsScreen(FilteringScreen):
     # -- handlers: they own the state ------------------------------------------------------------------------
 
     def on_versions_screen_recalled(self, message: VersionsScreen.Recalled) -> None:
-        """It came late."""
-        self._recalled((message.source, message.catalog))
-
-    def _recalled(self, found: tuple[Source, Catalog | None]) -> None:
         """Show it, and only when it can be seen ask anew: the network's code and its answers hold up a paint."""
-        self._source, catalog = found
-        if catalog is not None:
-            self._take(catalog)
+        self._source = message.source
+        if message.catalog is not None:
+            self._take(message.catalog)
         else:
             self._show()
         self.call_after_refresh(self._ask_again)
