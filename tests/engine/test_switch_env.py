@@ -159,30 +159,31 @@ def test_a_symlink_stays_one_and_its_file_keeps_its_mode(
     assert compose_images(down, engine) == {sample_images.reference("v0.3.0")}
 
 
-def test_a_file_on_a_disk_that_is_read_only(
-    down: Factory, env: Path, sample_images: SampleImages, tmp_path: Path
-) -> None:
-    """Rights do not stop root, a read-only file system does."""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     try:
         disk = SmallDisk(tmp_path / "kept", 1)
     except (subprocess.CalledProcessError, OSError):
-        pytest.skip("only root can mount")
-    try:
-        kept = disk.path / "env"
-        kept.write_bytes(env.read_bytes())
-        env.unlink()
-        env.symlink_to(kept)
-        before = kept.read_bytes()
-        subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
-        said = use(down, "v0.3.0")
-        assert said.code == 1
-        assert ".env could not be written. The system says: Read-only file system" in " ".join(
-            said.err.split()
-        )
-        assert env.is_symlink() and kept.read_bytes() == before
-        assert down.cli("runs", "--json").document[0]["status"] == "undone"
-    finally:
-        disk.end()
+        pytest.skip("no Docker Engine answers to somebody who may not mount a disk either")
+    yield disk
+    disk.end()
+
+
+def test_a_file_on_a_disk_that_is_read_only(
+    down: Factory, env: Path, sample_images: SampleImages, small_disk: SmallDisk
+) -> None:
+    """Rights do not stop root, a read-only file system does."""
+    kept = small_disk.path / "env"
+    kept.write_bytes(env.read_bytes())
+    env.unlink()
+    env.symlink_to(kept)
+    before = kept.read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk.path)], check=True)
+    said = use(down, "v0.3.0")
+    assert said.code == 1
+    assert ".env could not be written. The system says: Read-only file system" in " ".join(said.err.split())
+    assert env.is_symlink() and kept.read_bytes() == before
+    assert down.cli("runs", "--json").document[0]["status"] == "undone"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Ground:
 def ground(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Ground]:
     """Engine, registry and factory, on v0.2.0, with data in its volumes."""
     if impossible() or registry_binary() is None:
-        pytest.skip(impossible() or "there is no docker-registry on this machine")
+        pytest.skip(f"no Docker Engine answers: {impossible() or 'there is no docker-registry'}")
     project = f"{engine.prefix}-faults"
     with (
         own_engine(engine.session, mib=96) as own,
