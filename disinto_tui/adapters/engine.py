@@ -150,6 +150,7 @@ class Engine:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._client: Any = None
+        self._insecure: tuple[str, ...] | None = None
 
     async def call(self, work: Callable[[Any], T]) -> T:
         """Run `work(client)` with the SDK's low-level client in a worker thread.
@@ -251,6 +252,22 @@ class Engine:
                 fresh.close()
 
         await self.call(ask)
+
+    async def insecure_registries(self) -> tuple[str, ...]:
+        """Hosts and networks with which it speaks plain http or takes any certificate (`insecure-registries`);
+        () when it does not answer: then nothing is trusted more than elsewhere. Asked once."""
+        if self._insecure is None:
+            try:
+                config = (await self.call(lambda client: client.info())).get("RegistryConfig") or {}
+            except DisintoError:
+                return ()
+            hosts = [
+                name
+                for name, entry in (config.get("IndexConfigs") or {}).items()
+                if isinstance(entry, dict) and entry.get("Secure") is False
+            ]
+            self._insecure = (*hosts, *(config.get("InsecureRegistryCIDRs") or ()))
+        return self._insecure
 
     async def containers(self, project: str, *, one_off: bool = False) -> list[dict[str, Any]]:
         """The project's containers, stopped ones too, as inspect documents; one that vanishes is left out."""

@@ -93,7 +93,7 @@ async def _observe(request: InitRequest, project: Project, env: EnvFile | None) 
         if request.build_context is not None:
             return None
         platform = (await info).platform
-        return await _resolve(request, project, values.get("AGENTS_IMAGE", ""), platform)
+        return await _resolve(request, project, values.get("AGENTS_IMAGE", ""), platform, engine)
 
     info = asyncio.ensure_future(engine.info())
     answers = await asyncio.gather(
@@ -173,7 +173,9 @@ def _raise_first(failures: list[BaseException]) -> None:
         raise first
 
 
-async def _resolve(request: InitRequest, project: Project, pinned: str, platform: str) -> Resolved:
+async def _resolve(
+    request: InitRequest, project: Project, pinned: str, platform: str, engine: Engine
+) -> Resolved:
     """The image to pin: what was named, else what is pinned, else the file's version, else the newest."""
     repository = parse_image(project.factory.agents_image)
     wanted = request.version or pinned or project.factory.version
@@ -181,7 +183,7 @@ async def _resolve(request: InitRequest, project: Project, pinned: str, platform
     if request.registry_login is not None:
         user, password = request.registry_login
         login = StaticCredentials({repository.registry: Credential(user, password)}, DockerConfig.load())
-    found = await resolve(repository, wanted, platform, credentials=login)
+    found = await resolve(repository, wanted, platform, engine=engine, credentials=login)
     if project.factory.pin_digest and found.digest and not found.reference.digest:
         named = found.reference
         exact = ImageRef(named.registry, named.repository, named.tag, found.digest)

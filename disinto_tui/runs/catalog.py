@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.registry import RegistryClient
@@ -30,7 +29,7 @@ from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_e
 from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
 from disinto_tui.runs.project import find_project
 from disinto_tui.runs.switch import Prepared, SwitchRequest, plan_rollback, plan_switch
-from disinto_tui.runs.versions import chains_here, local_tags, pull_bytes
+from disinto_tui.runs.versions import chains_here, local_tags, open_registry, pull_bytes
 
 IN_FLIGHT = 16
 """Versions asked about at a time; the HTTP client falls to fewer when a registry says it is too many."""
@@ -207,7 +206,7 @@ class VersionSource:
             return remembered
         if offline:
             return remembered or await self._local(tag, "")
-        client, path = self._registry(), self._of.repository
+        client, path = await self._registry(), self._of.repository
         try:
             seen = self._memory.digest(tag)
             if seen is not None and self._memory.image(seen[0]) is not None:
@@ -309,14 +308,16 @@ class VersionSource:
         self._history = history(self._instance)
 
     async def _ask_registry(self, offline: bool) -> list[str] | None:
-        return None if offline else await self._registry().tags(self._of.repository)
+        return None if offline else await (await self._registry()).tags(self._of.repository)
 
-    def _login(self) -> CredentialSource:
-        return self._credentials or DockerConfig.load()
-
-    def _registry(self) -> RegistryClient:
+    async def _registry(self) -> RegistryClient:
         if self._client is None or self._client.host != self._of.registry:
-            self._client = RegistryClient(self._of.registry, credentials=self._login())
+            engine = None
+            with contextlib.suppress(DisintoError):
+                engine = Engine(await find_endpoint())
+            made = await open_registry(self._of.registry, engine, self._credentials)
+            if self._client is None or self._client.host != self._of.registry:  # or another one was quicker
+                self._client = made
         return self._client
 
     async def _ask_engine(self) -> _Here:

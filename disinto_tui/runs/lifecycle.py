@@ -169,7 +169,7 @@ async def resolve_here_or_there(
     from disinto_tui.core.image import resolve_operator_input
 
     try:
-        resolved = await resolve(repository, wanted, platform)
+        resolved = await resolve(repository, wanted, platform, engine=engine)
     except Unavailable:
         reference = resolve_operator_input(wanted, repository)
         if await engine.image(str(reference)) is None:

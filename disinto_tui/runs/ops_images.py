@@ -22,6 +22,7 @@ from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Una
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.runner import Context
+from disinto_tui.runs.versions import open_registry
 
 REVISION = "org.opencontainers.image.revision"
 _STEP = re.compile(r"^#\d+ \[(?:[^\]]* )?(\d+)/(\d+)\] (.*)")
@@ -211,21 +212,22 @@ class PushImage:
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """The registry has this very image under every name."""
-        image = await built_image(ctx, await engine_of(ctx))
+        engine = await engine_of(ctx)
+        image = await built_image(ctx, engine)
         if image is None:
             return None
-        async with self._registry(ctx, params) as client:
+        async with await self._registry(ctx, params) as client:
             for name in filter(None, (params["reference"], params.get("latest"))):
                 if await _config_there(client, name) != image.id:
                     return None
-            ctx.result.update(await self._published(client, params))
+            ctx.result.update(await self._published(client, params, engine))
         return "The registry has it."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Push, read back, and see whether anybody may pull it. Raises Refused `tag.elsewhere`, Failed, Unavailable."""
         engine = await engine_of(ctx)
         image = await _need_image(ctx, engine)
-        async with self._registry(ctx, params) as client:
+        async with await self._registry(ctx, params) as client:
             there = await _config_there(client, params["reference"])
             if there and there != image.id:
                 raise Refused(
@@ -244,7 +246,7 @@ class PushImage:
                 said = await self._push(ctx, engine, params, name)
                 digest = digest or await self._read_back(client, name, said, image.id)
                 ctx.say(f"✓ {name} is {digest}")
-            found = await self._published(client, params)
+            found = await self._published(client, params, engine)
         ctx.say(
             "anybody may pull it"
             if found["public"]
@@ -252,10 +254,12 @@ class PushImage:
         )
         return found
 
-    async def _published(self, client: RegistryClient, params: Mapping[str, Any]) -> dict[str, Any]:
+    async def _published(
+        self, client: RegistryClient, params: Mapping[str, Any], engine: Engine
+    ) -> dict[str, Any]:
         reference = parse_image(params["reference"])
         digest = (await client.head(reference.repository, reference.tag or "latest")).digest
-        public = await _anybody_may_pull(params["reference"])
+        public = await _anybody_may_pull(params["reference"], engine)
         return {"image_digest": digest, "pushed": True, "registry": reference.registry, "public": public}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
@@ -301,12 +305,12 @@ class PushImage:
         secret = ctx.secrets.get(params.get("secret", ""), "")
         return {"username": params.get("user") or "x", "password": secret} if secret else None
 
-    def _registry(self, ctx: Context, params: Mapping[str, Any]) -> RegistryClient:
+    async def _registry(self, ctx: Context, params: Mapping[str, Any]) -> RegistryClient:
         host, auth = parse_image(params["reference"]).registry, self._auth(ctx, params)
         login: CredentialSource = DockerConfig.load()
         if auth is not None:
             login = StaticCredentials({host: Credential(auth["username"], Secret(auth["password"]))}, login)
-        return RegistryClient(host, credentials=login)
+        return await open_registry(host, await engine_of(ctx), login)
 
 
 async def _config_there(client: RegistryClient, name: str) -> str:
@@ -321,9 +325,9 @@ async def _config_there(client: RegistryClient, name: str) -> str:
     return manifest.config.digest if manifest.config is not None else manifest.digest
 
 
-async def _anybody_may_pull(name: str) -> bool:
+async def _anybody_may_pull(name: str, engine: Engine) -> bool:
     reference = parse_image(name)
-    async with RegistryClient(reference.registry, credentials=NoCredentials()) as client:
+    async with await open_registry(reference.registry, engine, NoCredentials()) as client:
         try:
             await client.head(reference.repository, reference.tag or "latest")
         except DisintoError:

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, compose, up_command
-from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine, LocalImage
 from disinto_tui.adapters.process import run
-from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.core.errors import DisintoError, Failed, Refused
 from disinto_tui.core.image import parse_image
 from disinto_tui.runs.echo import echoed
@@ -21,6 +19,7 @@ from disinto_tui.runs.history import KEPT, history, known_good, short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
 from disinto_tui.runs.project import target_of_files
 from disinto_tui.runs.runner import Context
+from disinto_tui.runs.versions import open_registry
 
 KEEP_REPOSITORY = "disinto-kept"
 """`disinto-kept/<project>:<version>` are names of ours on images that undo may need; never pushed."""
@@ -38,7 +37,7 @@ class SameTag:
         """HEAD the tag. Raises Refused `tag.moved`; a registry that is down is no reason when the image is here."""
         reference = parse_image(params["reference"])
         try:
-            async with RegistryClient(reference.registry, credentials=DockerConfig.load()) as client:
+            async with await open_registry(reference.registry, Engine(ctx.plan.endpoint)) as client:
                 now = (await client.head(reference.repository, reference.tag or "latest")).digest
         except DisintoError as error:
             if not await image_is_here(Engine(ctx.plan.endpoint), params["reference"], params["digest"]):

@@ -17,7 +17,6 @@ from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
 from disinto_tui.adapters.git import Checkout, Commit
 from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.adapters.process import Command, run
-from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.core.catalog import newest_of
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
@@ -26,6 +25,7 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import Version
 from disinto_tui.core.words import size_text
 from disinto_tui.runs.ops_tags import tagged_commit
+from disinto_tui.runs.versions import open_registry
 
 BUILD_BYTES = 4_000_000_000
 """Free bytes the engine should have for a build of the agents image and its layers."""
@@ -236,7 +236,8 @@ class _Look:
     async def registry(self) -> list[Finding]:
         """Whether this login may push there, and what is there already."""
         images = self.wanted.images
-        async with RegistryClient(images.registry, credentials=self.wanted.login) as client:
+        engine = Engine(self.wanted.endpoint)
+        async with await open_registry(images.registry, engine, self.wanted.login) as client:
             may = await client.can_push(images.repository)
             try:
                 tags = await client.tags(images.repository)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Literal
 
+from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.errors import DisintoError, Unavailable
@@ -24,10 +25,11 @@ def load() -> None:
 async def with_remote(instance: Instance, view: InstanceView, *, timeout: float = 10) -> InstanceView:
     """The view with `newest` and `forge` filled in; each alone may fail or time out (seconds)."""
     env = (await env_or_nothing(instance)).values
+    engine = Engine(view.endpoint) if view.endpoint and not view.engine_error else None
 
     async def newest() -> tuple[str, str]:
         try:
-            return await newest_version(repository_of(instance, env), timeout=timeout), ""
+            return await newest_version(repository_of(instance, env), engine=engine, timeout=timeout), ""
         except DisintoError as error:
             return "", f"{error.what} {error.why}"
 

@@ -171,9 +171,9 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
     try:
         if known is not None and known.digest:
             exact = ImageRef(reference.registry, reference.repository, None, known.digest)
-            resolved = await resolve(repository, str(exact), info.platform)
+            resolved = await resolve(repository, str(exact), info.platform, engine=engine)
             return _Wanted(reference, known.digest, "", await _missing(resolved, engine), ())
-        resolved = await resolve(repository, request.wanted, info.platform)
+        resolved = await resolve(repository, request.wanted, info.platform, engine=engine)
     except Unavailable as error:
         notes = (f"the registry was not asked: {error.what}",)
         local = await engine.image(str(reference))

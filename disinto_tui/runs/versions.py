@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.host import is_loopback
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.adapters.registry_types import ImageInfo
@@ -41,11 +42,21 @@ class Resolved:
         return str(self.reference)
 
 
+async def open_registry(
+    host: str, engine: Engine | None, credentials: CredentialSource | None = None
+) -> RegistryClient:
+    """A client for a registry, with Docker's own logins when none are given, that speaks plain http where the engine
+    does, since what the engine can pull from has to be one that can be asked."""
+    insecure = () if engine is None or is_loopback(f"//{host}") else await engine.insecure_registries()
+    return RegistryClient(host, credentials=credentials or DockerConfig.load(), insecure_hosts=insecure)
+
+
 async def resolve(
     repository: ImageRef,
     wanted: str,
     platform: str,
     *,
+    engine: Engine | None = None,
     credentials: CredentialSource | None = None,
 ) -> Resolved:
     """Resolve what an operator named (a version, a tag, a reference; "" is the newest release) to a digest.
@@ -54,7 +65,7 @@ async def resolve(
     version at all), and what the registry client raises.
     """
     reference = resolve_operator_input(wanted, repository) if wanted else repository
-    async with RegistryClient(reference.registry, credentials=credentials or DockerConfig.load()) as client:
+    async with await open_registry(reference.registry, engine, credentials) as client:
         if not wanted:
             newest = newest_of(await client.tags(repository.repository))
             if not newest:
@@ -72,9 +83,9 @@ async def resolve(
     )
 
 
-async def newest_version(repository: ImageRef, *, timeout: float = 10) -> str:
+async def newest_version(repository: ImageRef, *, engine: Engine | None = None, timeout: float = 10) -> str:
     """The newest release in the registry; "" when it has none. Raises Unavailable, BadInput."""
-    async with RegistryClient(repository.registry, credentials=DockerConfig.load()) as client:
+    async with await open_registry(repository.registry, engine) as client:
         try:
             return newest_of(await asyncio.wait_for(client.tags(repository.repository), timeout))
         except asyncio.TimeoutError:
@@ -86,10 +97,11 @@ async def newest_version(repository: ImageRef, *, timeout: float = 10) -> str:
             ) from None
 
 
-async def registry_tags(repository: ImageRef, credentials: CredentialSource | None = None) -> list[str]:
+async def registry_tags(
+    repository: ImageRef, engine: Engine | None, credentials: CredentialSource | None = None
+) -> list[str]:
     """Every tag of the repository, as the registry orders them. Raises what the registry client raises."""
-    login = credentials or DockerConfig.load()
-    async with RegistryClient(repository.registry, credentials=login) as client:
+    async with await open_registry(repository.registry, engine, credentials) as client:
         return await client.tags(repository.repository)
 
 
@@ -128,7 +140,7 @@ async def list_versions(
     registry's error. `credentials` is asked for the registry's login instead of Docker's own store.
     """
     asked, local = await asyncio.gather(
-        registry_tags(repository, credentials), local_tags(engine, repository), return_exceptions=True
+        registry_tags(repository, engine, credentials), local_tags(engine, repository), return_exceptions=True
     )
     for answer in (asked, local):
         if isinstance(answer, BaseException) and not isinstance(answer, DisintoError):

@@ -17,6 +17,7 @@ from disinto_tui.core.catalog import Meta
 from disinto_tui.core.events import RunEnded, RunStarted, RunState
 from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs.catalog import IN_FLIGHT, VersionSource
+from disinto_tui.runs.versions import open_registry
 from tests.adapters.support_stub import REPO, StubRegistry, host_of, registry_error, serving
 from tests.support.processes import free_port
 
@@ -271,3 +272,27 @@ async def test_history_is_in_the_list(tmp_path: Path, clock: Clock) -> None:
     assert good is not None and good.good
     assert [entry.version for entry in of.entries("v0.3.0")] == ["v0.3.0"]
     assert json.loads(json.dumps(found.row("v0.3.0").to_json()))["past"]["outcome"] == "reverted"
+
+
+class Insecure:
+    """An engine that lists a network as insecure."""
+
+    asked = 0
+
+    async def insecure_registries(self) -> tuple[str, ...]:
+        self.asked += 1
+        return ("10.0.0.0/8", "127.0.0.0/8")
+
+
+async def test_a_registry_the_engine_lists_as_insecure_is_asked_over_plain_http_too() -> None:
+    engine = Insecure()
+
+    async def bases(host: str) -> list[str]:
+        client = await open_registry(host, engine, NoCredentials())  # type: ignore[arg-type]
+        return client._wire.bases()
+
+    assert await bases("10.1.2.3:5000") == ["https://10.1.2.3:5000", "http://10.1.2.3:5000"]
+    assert await bases("192.0.2.1:5000") == ["https://192.0.2.1:5000"]
+    assert engine.asked == 2
+    await bases("127.0.0.1:5000")
+    assert engine.asked == 2  # this host needs no list
