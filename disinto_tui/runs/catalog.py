@@ -11,25 +11,25 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.adapters.registry import RegistryClient
-from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.adapters.registry_types import ImageInfo, Platform
 from disinto_tui.adapters.version_cache import VersionCache
-from disinto_tui.core.catalog import Catalog, Marks, Meta, Past, count_versions, newest_in
+from disinto_tui.core.catalog import Catalog, Marks, Meta, Past, bytes_to_pull, count_versions, newest_in
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef
 from disinto_tui.core.version import sort_tags
-from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.env import read_env
 from disinto_tui.runs.history import Entry, history, known_good, last_good_before, left_behind, short
-from disinto_tui.runs.lifecycle import repository_of
-from disinto_tui.runs.observe import is_agents_service, pinned_reference, read_env, version_of
-from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
-from disinto_tui.runs.project import find_project
-from disinto_tui.runs.switch import Prepared, SwitchRequest, plan_rollback, plan_switch
-from disinto_tui.runs.versions import chains_here, local_tags, open_registry, pull_bytes
+from disinto_tui.runs.pin import pinned_reference, repository_of
+
+# What asks is imported where it asks: a list is painted from memory before that.
+if TYPE_CHECKING:
+    from disinto_tui.adapters.engine import Engine, LocalImage
+    from disinto_tui.adapters.registry import RegistryClient
+    from disinto_tui.adapters.registry_auth import CredentialSource
+    from disinto_tui.runs.switch import Prepared
 
 IN_FLIGHT = 16
 """Versions asked about at a time; the HTTP client falls to fewer when a registry says it is too many."""
@@ -131,10 +131,14 @@ class VersionSource:
 
     async def plan(self, tag: str, *, when_idle: float | None = None) -> Prepared:
         """The switch to a version of the list. Raises what `plan_switch` raises."""
+        from disinto_tui.runs.switch import SwitchRequest, plan_switch
+
         return await plan_switch(SwitchRequest(self._instance, tag, when_idle=when_idle))
 
     async def plan_undo(self, *, when_idle: float | None = None) -> Prepared:
         """The way back to `Catalog.undo`. Raises what `plan_rollback` raises."""
+        from disinto_tui.runs.switch import plan_rollback
+
         return await plan_rollback(self._instance, when_idle=when_idle)
 
     # -- what a version is -------------------------------------------------------------------------------------
@@ -276,7 +280,7 @@ class VersionSource:
             platforms=tuple(str(platform) for platform in info.platforms),
             fits=fits,
             size=info.size,
-            pull=pull_bytes(info, set(self._here.chains)) if mine else -1,
+            pull=bytes_to_pull(info.layers, config.diff_ids, set(self._here.chains)) if mine else -1,
             volumes=config.volumes,
             entrypoint=config.entrypoint,
             user=config.user,
@@ -312,6 +316,9 @@ class VersionSource:
 
     async def _registry(self) -> RegistryClient:
         if self._client is None or self._client.host != self._of.registry:
+            from disinto_tui.adapters.engine import Engine, find_endpoint
+            from disinto_tui.runs.versions import open_registry
+
             engine = None
             with contextlib.suppress(DisintoError):
                 engine = Engine(await find_endpoint())
@@ -321,6 +328,13 @@ class VersionSource:
         return self._client
 
     async def _ask_engine(self) -> _Here:
+        from disinto_tui.adapters.engine import Engine, find_endpoint
+        from disinto_tui.runs.health import container_state, service_of
+        from disinto_tui.runs.observe import is_agents_service, version_of
+        from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+        from disinto_tui.runs.project import find_project
+        from disinto_tui.runs.versions import chains_here, local_tags
+
         engine = Engine(await find_endpoint())
         info, images, chains, found = await asyncio.gather(
             engine.info(),

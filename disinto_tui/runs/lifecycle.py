@@ -12,13 +12,14 @@ from disinto_tui.adapters.engine import Engine, find_endpoint
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef, parse_image
-from disinto_tui.core.model import DEFAULT_REPOSITORY, Factory
 from disinto_tui.core.plan import ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs.env import load_env
 from disinto_tui.runs.health import container_state, service_of
 from disinto_tui.runs.holder import died_note, refuse_unfinished
-from disinto_tui.runs.observe import is_agents_service, pinned_reference
+from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.ops_stack import image_is_here
+from disinto_tui.runs.pin import factory_of as factory_of  # noqa: PLC0414  # others find it here
+from disinto_tui.runs.pin import repository_of as repository_of  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.project import find_project
 from disinto_tui.runs.versions import resolve
 
@@ -34,30 +35,6 @@ def require_stack(instance: Instance) -> None:
             "Make one with `disinto init CONFIG`, or name the right directory with --dir.",
             code="instance.none",
         )
-
-
-def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
-    """The repository of the agents image: the pin's, else the project file's, else the published one."""
-    pinned = pinned_reference(env)
-    if pinned is not None:
-        return ImageRef(pinned.registry, pinned.repository)
-    factory, _ = factory_of(instance)
-    return parse_image(factory.agents_image if factory is not None else DEFAULT_REPOSITORY)
-
-
-def factory_of(instance: Instance) -> tuple[Factory | None, list[str]]:
-    """The `[factory]` table of the project files, None when none of them says anything in it that is not the
-    default; and the names of the files that cannot be used."""
-    from disinto_tui.core.project import read_project
-
-    unread = []
-    for path in instance.project_files():
-        project = read_project(path.read_bytes(), path.name).project
-        if project is None:
-            unread.append(f"projects/{path.name}")
-        elif project.factory != Factory():
-            return project.factory, unread
-    return None, unread
 
 
 async def plan_up(instance: Instance, *, one_off: str | None = None) -> Plan:

@@ -20,7 +20,7 @@ from disinto_tui.adapters.journal import RunDir, list_runs, run_status, unfinish
 from disinto_tui.adapters.process import exported, run
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.events import RunEnded, RunStarted
-from disinto_tui.core.image import ImageRef, parse_image
+from disinto_tui.core.image import parse_image
 from disinto_tui.core.stack_dump import Foreign, GeneratedBy, inspect_header  # not all of `stack`: 15 ms
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
@@ -28,6 +28,7 @@ from disinto_tui.runs.env import Env, load_env
 from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.health import container_state, service_of, started_at
 from disinto_tui.runs.holder import describe
+from disinto_tui.runs.pin import pinned_reference as pinned_reference  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.project import (
     PROJECT_LABEL,
     Found,
@@ -253,14 +254,6 @@ def _tag_of(reference: str) -> str:
         return parse_image(reference).tag or "" if reference else ""
     except BadInput:
         return ""
-
-
-def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
-    """The pin as a reference, None without one or when it is not one."""
-    try:
-        return parse_image(env["AGENTS_IMAGE"]) if env.get("AGENTS_IMAGE") else None
-    except BadInput:
-        return None
 
 
 def _mode(resolved: Mapping[str, Any]) -> Mode:

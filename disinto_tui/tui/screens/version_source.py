@@ -52,6 +52,8 @@ def load() -> None:
 
 def load_network() -> None:
     """Import what speaks to registries and the engine, for a thread too; it takes longer."""
+    import disinto_tui.adapters.registry
+    import disinto_tui.runs.switch  # noqa: F401
     from disinto_tui.runs.remote import load
 
     load()

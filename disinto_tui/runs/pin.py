@@ -1,0 +1,48 @@
+"""What `.env` pins, and which repository it is a version of. Light: a first paint reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.core.errors import BadInput
+from disinto_tui.core.image import ImageRef, parse_image
+
+if TYPE_CHECKING:
+    from disinto_tui.core.model import Factory
+
+
+def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
+    """The pin as a reference, None without one or when it is not one."""
+    try:
+        return parse_image(env["AGENTS_IMAGE"]) if env.get("AGENTS_IMAGE") else None
+    except BadInput:
+        return None
+
+
+def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
+    """The repository of the agents image: the pin's, else the project file's, else the published one."""
+    pinned = pinned_reference(env)
+    if pinned is not None:
+        return ImageRef(pinned.registry, pinned.repository)
+    from disinto_tui.core.model import DEFAULT_REPOSITORY
+
+    factory, _ = factory_of(instance)
+    return parse_image(factory.agents_image if factory is not None else DEFAULT_REPOSITORY)
+
+
+def factory_of(instance: Instance) -> tuple[Factory | None, list[str]]:
+    """The `[factory]` table of the project files, None when none of them says anything in it that is not the
+    default; and the names of the files that cannot be used."""
+    from disinto_tui.core.model import Factory
+    from disinto_tui.core.project import read_project
+
+    unread = []
+    for path in instance.project_files():
+        project = read_project(path.read_bytes(), path.name).project
+        if project is None:
+            unread.append(f"projects/{path.name}")
+        elif project.factory != Factory():
+            return project.factory, unread
+    return None, unread
