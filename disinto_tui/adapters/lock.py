@@ -159,8 +159,8 @@ def _locked(instance: Instance) -> int:
             os.close(descriptor)  # it was broken, and another file is the lock now
             continue
         os.close(descriptor)
-        if time.monotonic() >= end:
-            raise held_error(instance, probe(instance))
+        if time.monotonic() >= end and (state := probe(instance)).held != "free":
+            raise held_error(instance, state)
         time.sleep(_TICK)
 
 
