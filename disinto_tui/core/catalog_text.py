@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 from disinto_tui.core.catalog import Catalog, Meta, VersionRow, changes
-from disinto_tui.core.model import AGENT_VOLUMES
 from disinto_tui.core.words import age_text, size_text
 
 
@@ -76,6 +75,8 @@ def pull_text(meta: Meta | None) -> str:
 
 def volumes_text(meta: Meta) -> str:
     """Whether the image's VOLUMEs are the stack's mounts: a path without one would become an anonymous volume."""
+    from disinto_tui.core.model import AGENT_VOLUMES  # 8 ms, and only the details say it
+
     declared, mounted = set(meta.volumes), set(AGENT_VOLUMES)
     text = f"{len(declared & mounted)} of {len(mounted)} mounts match"
     if declared - mounted:
