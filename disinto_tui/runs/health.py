@@ -17,7 +17,7 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.core.errors import Failed, Unavailable
 from disinto_tui.core.view import ServiceState
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
 SETTLE_SECONDS = 3.0
 """How long a container without a healthcheck must be stable, to be called good (unverified)."""
 AWAY_SECONDS = 60.0
