@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
+from textual.pilot import Pilot
+
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import RunDir
 from disinto_tui.core.catalog import Catalog, Marks, Meta, Past
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.model import AGENT_VOLUMES
@@ -14,6 +20,10 @@ from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, St
 from disinto_tui.runs.history import Entry
 from disinto_tui.runs.idle import Work
 from disinto_tui.runs.switch import Prepared
+from disinto_tui.tui.app import DisintoApp
+from disinto_tui.tui.screens.versions import VersionsScreen
+from disinto_tui.tui.widgets.version_list import VersionList
+from tests.tui.support import screen_text, shows, until
 
 NOW = 1_795_500_000.0
 DAY, HOUR = 86_400.0, 3600.0
@@ -224,3 +234,41 @@ def many(count: int, **more: object) -> Catalog:
     running = tags[len(tags) // 2]
     marks = {tags[0]: Marks(newest=True), running: replace(MARKS["v0.3.0"], past=None)}
     return replace(LIST, tags=tags, versions=count, marks=marks, **more)  # type: ignore[arg-type]
+
+
+WIDE, NARROW = (120, 32), (80, 24)
+
+
+class Launched:
+    """Stands in for the launcher: writes down which run was to begin, and with which files."""
+
+    def __init__(self) -> None:
+        self.runs: list[RunDir] = []
+
+    def __call__(self, run: RunDir, **_: object) -> int:
+        self.runs.append(run)
+        return 1
+
+
+def versions_app(directory: Path, source: FakeSource, **more: Any) -> DisintoApp:
+    """The app with the versions screen alone."""
+    options = {"agents": ("agents", "agents-qwen"), **more}
+    launcher = Launched()
+    return DisintoApp(
+        Instance.at(directory),
+        config=directory / "settings",
+        first=lambda: VersionsScreen(source=lambda instance: source, clock=lambda: NOW, **options),
+        launcher=launcher,
+    )
+
+
+async def listed(pilot: Pilot[Any], *words: str) -> VersionList:
+    """Wait until the list is there, and these words with it."""
+    await until(pilot, lambda: shows(pilot, "HERE", *words))
+    return pilot.app.screen.query_one(VersionList)
+
+
+def row(pilot: Pilot[Any], tag: str) -> str:
+    """The list's line of a version, without what stands beside the list."""
+    lines = [line.partition("│")[0].rstrip() for line in screen_text(pilot)]
+    return next((line for line in lines if line[1:].split(" ")[0] == tag), "")
