@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from disinto_tui.cli.common import Session, session_options, wait_for
@@ -9,11 +11,33 @@ from disinto_tui.cli.stack import do_plan
 from disinto_tui.core.errors import ExitCode
 
 _IDLE = click.option("--when-idle", is_flag=True, help="Wait until no agent is at work.")
+
+
+class _Seconds(click.FloatRange):
+    """A span: a number of seconds that is one (nan is none), from 0 up to a day."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        found = float(super().convert(value, param, ctx))
+        if found != found:  # noqa: PLR0124  # nan alone is not itself
+            self.fail("not a number of seconds", param, ctx)
+        return found
+
+
+_SECONDS = _Seconds(0, 86_400)
 _DEADLINE = click.option(
-    "--deadline", default=1800.0, show_default=True, metavar="SECONDS", help="How long --when-idle waits."
+    "--deadline",
+    type=_SECONDS,
+    default=1800.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long --when-idle waits.",
 )
 _SOAK = click.option(
     "--soak",
+    type=_SECONDS,
     default=10.0,
     show_default=True,
     metavar="SECONDS",

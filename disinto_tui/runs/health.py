@@ -133,6 +133,16 @@ def started_at(inspect: Mapping[str, Any]) -> float | None:
     return moment.timestamp() + (float(f"0.{rest}") if rest.isdigit() else 0.0)
 
 
+def ended_well(inspect: Mapping[str, Any]) -> bool:
+    """Whether a container ended with exit code 0 and was not meant to go on: a runner whose action is done."""
+    policy = str(((inspect.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no")
+    return (
+        policy == "no"
+        and (inspect.get("State") or {}).get("ExitCode") == 0
+        and service_of(inspect) == "runner"
+    )
+
+
 def judge(inspect: Mapping[str, Any], *, first_restarts: int, now: float, settle: float) -> Verdict:
     """The verdict on one container. `first_restarts` is its restart count when the watch began."""
     service, state = service_of(inspect), container_state(inspect)
@@ -145,6 +155,8 @@ def judge(inspect: Mapping[str, Any], *, first_restarts: int, now: float, settle
 
     if restarts > first_restarts + 1 or (state == "restarting" and restarts > first_restarts):
         return verdict(False, f"restarts in a loop ({restarts} times, last exit code {exit_code})")
+    if state == "exited" and ended_well(inspect):
+        return verdict(True, "ended with exit code 0, as something that runs once does")
     if state in ("exited", "dead"):
         return verdict(False, f"ended with exit code {exit_code}")
     if state == "unhealthy":
@@ -229,7 +241,7 @@ async def unhealthy(engine: Engine, project: str, bad: Verdict) -> Failed:
     lines = await engine.tail(bad.container, 12) if bad.container else []
     return Failed(
         f"{bad.service} did not come up.",
-        f"It {bad.words}." if bad.state != "starting" else f"It is {bad.words}.",
+        f"It {bad.words}." if not bad.words.startswith("not settled") else f"It is {bad.words}.",
         f"Read its log (`disinto logs {bad.service}`), mend the cause, then `disinto resume`.",
         code="service.unhealthy",
         details=[f"{bad.service}: {line}" for line in lines],

@@ -1,13 +1,15 @@
 """What ran here and how it went: read from the runs' own journals, so it is append-only by nature.
 
-A version is *known good* when it passed its health watch here. It is *rolled back from* when a deliberate
-rollback left it, or a switch to it was reverted, and nobody chose it again since.
+A version is *known good* when it passed its health watch here. It is *reverted* when the watch condemned it: a switch
+that failed before (a pull, a full disk, nobody idle) says nothing about the version, and leaves earlier verdicts alone.
+It is *rolled back from* when somebody left it on purpose. Whoever chooses it again, and sees it healthy, clears that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 from disinto_tui.adapters.instance import Instance
@@ -19,9 +21,12 @@ from disinto_tui.core.image import parse_image
 KEPT = 3
 """How many known-good images carry a tag of ours, so that no prune takes them."""
 _READ = 300
-"""Runs looked at, the newest ones: years of switching, and bounded all the same."""
+"""Starts looked at, the newest ones: years of switching, and bounded all the same."""
+_KINDS = ("init", "up", "switch", "rollback", "release")
+_CONDEMNED = "service.unhealthy"
+"""The code of an error that is a verdict on the version and not on what was around it."""
 
-Outcome = Literal["good", "unverified", "reverted", "failed", "cancelled", "under way"]
+Outcome = Literal["good", "unverified", "reverted", "left", "failed", "cancelled", "under way"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +73,38 @@ def short(reference: str) -> str:
 
 def history(instance: Instance) -> list[Entry]:
     """Every start of a version, newest first."""
-    found = (_entry(run) for run in list_runs(instance)[:_READ])
-    return [entry for entry in found if entry is not None]
+    # A run's name tells its kind: the many that are something else are not even opened.
+    starts = (run for run in list_runs(instance) if any(f"-{kind}-" in run.id for kind in _KINDS))
+    found = list(islice((entry for entry in map(_entry, starts) if entry is not None), _READ))
+    # `up` resolves no digest when the image is here; another start of the same image knows it.
+    digests = {entry.image: entry.digest for entry in reversed(found) if entry.image and entry.digest}
+    return [
+        entry if entry.digest or not entry.image else replace(entry, digest=digests.get(entry.image, ""))
+        for entry in found
+    ]
 
 
 def _entry(run: RunDir) -> Entry | None:
     plan = run.plan()
     facts = plan.facts
-    if plan.kind not in ("init", "up", "switch", "rollback", "release") or not facts.get("to"):
+    if plan.kind not in _KINDS or not facts.get("to"):
         return None
     events = run.events()
     switched = step_states(events).get("restart-agents", "")
     if plan.kind == "release" and switched not in ("done", "failed"):
         return None  # it never came to this factory
     started = next((event.at for event in events if isinstance(event, RunStarted)), 0.0)
+    ends = [event for event in events if isinstance(event, RunEnded)]
     if not started:
         return None
-    ended = next((event for event in reversed(events) if isinstance(event, RunEnded)), None)
-    status = run_status(run, events)
-    outcome: Outcome = "failed"
-    if status in ("running", "interrupted"):
-        outcome = "under way"
-    elif status == "done":
-        if not _watched(ended):
-            return None  # written, or pulled, but never seen alive
-        outcome = "unverified" if _unverified(ended) else "good"
-    elif status == "undone" or (plan.kind == "release" and switched == "failed"):
-        outcome = "reverted"
-    elif status == "cancelled":
-        outcome = "cancelled"
+    outcome = _outcome(run_status(run, events), ends, released=plan.kind == "release")
+    if outcome is None:
+        return None
+    ended = ends[-1] if ends else None
     error: Mapping[str, Any] = (ended.error or {}) if ended is not None else {}
-    result: Mapping[str, Any] = ended.result if ended is not None else {}
+    result: Mapping[str, Any] = {}
+    for event in ends:
+        result = {**result, **event.result}
     return Entry(
         run.id,
         plan.kind,
@@ -112,6 +118,23 @@ def _entry(run: RunDir) -> Entry | None:
         str(facts.get("by", "")),
         tuple(str(line) for line in error.get("details", ())),
     )
+
+
+def _outcome(status: str, ends: list[RunEnded], *, released: bool) -> Outcome | None:
+    """The verdict of a run; None when it is none on any version (written or pulled, but never seen alive)."""
+    ended = ends[-1] if ends else None
+    if status in ("running", "interrupted"):
+        return "under way"
+    if status == "done":
+        if not _watched(ended):
+            return None
+        return "unverified" if _unverified(ended) else "good"
+    if any(end.state == "done" and _watched(end) for end in ends):
+        return "left"  # it was good, and somebody took the whole run back
+    condemned = any((end.error or {}).get("code") == _CONDEMNED for end in ends)
+    if condemned and (released or status in ("undone", "failed")):
+        return "reverted"
+    return "cancelled" if status == "cancelled" else "failed"
 
 
 def _watched(ended: RunEnded | None) -> bool:
@@ -136,7 +159,9 @@ def left_behind(entries: list[Entry]) -> dict[str, Entry]:
     decided: set[str] = set()
     found: dict[str, Entry] = {}
     for entry in entries:
-        if entry.outcome == "reverted" and entry.reference not in decided:
+        if entry.outcome in ("failed", "cancelled", "under way"):
+            continue  # it never came up: nothing was learnt about the version, and nothing is forgotten
+        if entry.outcome in ("reverted", "left") and entry.reference not in decided:
             found[entry.reference] = entry
         if entry.kind == "rollback" and entry.good and entry.before and entry.before not in decided:
             found.setdefault(entry.before, entry)
@@ -145,11 +170,24 @@ def left_behind(entries: list[Entry]) -> dict[str, Entry]:
     return found
 
 
+def same_start(entry: Entry, reference: str, digest: str) -> bool:
+    """Whether an entry is of that very image: the same name, and no other digest as far as both are known."""
+    plain, _, pinned = reference.partition("@")
+    known = pinned or digest
+    return entry.reference.partition("@")[0] == plain and (
+        not known or not entry.digest or known == entry.digest
+    )
+
+
 def last_good_before(entries: list[Entry], current: str) -> Entry | None:
     """Where `rollback` without an argument goes: the newest known good that is not the current one and was
     not itself rolled back from. None when there is no such version."""
     behind = left_behind(entries)
+    now = next((entry for entry in entries if entry.good and entry.reference == current), None)
     for entry in known_good(entries):
-        if entry.reference != current and entry.reference not in behind:
+        if (
+            not same_start(entry, current, now.digest if now is not None else "")
+            and entry.reference not in behind
+        ):
             return entry
     return None

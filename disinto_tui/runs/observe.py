@@ -235,12 +235,19 @@ def _service(
 
 
 def version_of(image: LocalImage | None, wanted: str = "") -> str:
-    """The version of an image the engine has: its label, else a tag it carries; "" when nothing says.
+    """The version of an image the engine has: the tag of `wanted` where that names this very image, else its label,
+    else a tag it carries; "" when nothing says.
 
-    A tag counts only as far as the engine says it names this very image id, so a moved name cannot lie.
+    A tag counts only as far as the engine says it names this very image id, so a moved name cannot lie; a label says
+    what its builder called it, and a release candidate that was promoted is called something else by now.
     """
     if image is None:
         return ""
+    plain, _, digest = wanted.partition("@")
+    if _tag_of(plain) and (
+        plain in image.tags or (digest and any(item.endswith(f"@{digest}") for item in image.digests))
+    ):
+        return _tag_of(plain)
     label = image.labels.get(VERSION_LABEL, "")
     if label:
         return f"v{label}" if classify_tag(f"v{label}") != "other" else label

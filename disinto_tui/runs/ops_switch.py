@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, compose, up_command
 from disinto_tui.adapters.engine import Engine, LocalImage
+from disinto_tui.adapters.engine_streams import pull
 from disinto_tui.adapters.process import run
 from disinto_tui.core.errors import DisintoError, Failed, Refused
 from disinto_tui.core.image import parse_image
 from disinto_tui.runs.echo import echoed
 from disinto_tui.runs.env import env_now
-from disinto_tui.runs.health import Patience, Verdict, service_of, unhealthy, watch
+from disinto_tui.runs.health import Patience, Verdict, ended_well, service_of, unhealthy, watch
 from disinto_tui.runs.history import KEPT, history, known_good, short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
 from disinto_tui.runs.project import target_of_files
@@ -88,10 +90,12 @@ class KeepImage:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Tag them; an image that is gone already is said, and is no reason to stop."""
         engine = Engine(ctx.plan.endpoint)
+        named = await engine.image(params["reference"]) if params["reference"] else None
         for image in params["images"]:
-            await _keep(
-                ctx, engine, image, short(params["reference"]) if params["reference"] else image[7:19]
-            )
+            # Two services may run two images: only the one that the pin means is called by its version.
+            its = len(params["images"]) == 1 or (named is not None and named.id == image)
+            version = short(params["reference"]) if params["reference"] and its else image[7:19]
+            await _keep(ctx, engine, image, version)
         return {}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
@@ -137,12 +141,13 @@ class Recreate:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """`up --no-deps` on those services, never cut short. Raises Failed."""
         await remove_leftovers(ctx)
-        await self._up(ctx, params, _target(ctx, params))
+        await self._up(
+            ctx, params, _target(ctx, params), "Nothing to do: the previous version is brought back."
+        )
         return {}
 
-    async def _up(self, ctx: Context, params: Mapping[str, Any], target: ComposeTarget) -> None:
+    async def _up(self, ctx: Context, params: Mapping[str, Any], target: ComposeTarget, now: str) -> None:
         command = up_command(target, params["services"], no_deps=True)
-        now = "Nothing to do: the previous version is brought back."
         await asyncio.shield(streamed(ctx, command, "The services could not be recreated.", now))
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
@@ -159,9 +164,9 @@ class Recreate:
             return "They never left the previous image."
         if not params["before"]:
             return "There was no pin to go back to; they stay as they are."
-        await _name_back(engine, params["before"], before)
+        reference = await _name_back(ctx, engine, params["before"], before)
         # `.env` still holds the new pin at this moment; its own undo comes after this one.
-        target = _target(ctx, params).with_variables({"AGENTS_IMAGE": params["before"]})
+        target = _target(ctx, params).with_variables({"AGENTS_IMAGE": reference})
         await self._up_again(ctx, params, target, engine, patience)
         verdicts = await watch(
             engine,
@@ -172,11 +177,18 @@ class Recreate:
             patience=patience,
         )
         for verdict in verdicts:
-            if not verdict.good:
+            if not verdict.good and verdict.service in params.get("well", params["services"]):
                 raise await unhealthy(engine, ctx.plan.project, verdict)
+            if not verdict.good:
+                ctx.say(f"{verdict.service} {verdict.words}, as it was before")
         after = await _running(engine, ctx.plan.project, params["services"])
+        meant = await engine.image(reference)
         for name, image in before.items():
-            if after[name]["Image"] != image:
+            if after[name]["Image"] == image:
+                continue
+            if len(set(before.values())) > 1 and meant is not None and after[name]["Image"] == meant.id:
+                ctx.say(f"{name} runs {short(reference)} like the others now; before it ran {image[7:19]}")
+            else:
                 raise Failed(
                     f"{name} does not run its previous image.",
                     f"It runs {after[name]['Image']}, and ran {image} before.",
@@ -198,22 +210,43 @@ class Recreate:
             await remove_leftovers(ctx)
             patience.returned = False
             try:
-                return await self._up(ctx, params, target)
+                now = "Mend what it names, then `disinto resume --undo`."
+                return await self._up(ctx, params, target, now)
             except DisintoError:
                 await patience.ask(engine.version)
                 if not patience.returned:
                     raise
 
 
-async def _name_back(engine: Engine, reference: str, images: Mapping[str, str]) -> None:
-    """The previous reference must mean the previous image again, should its tag have been moved meanwhile."""
+async def _name_back(ctx: Context, engine: Engine, reference: str, images: Mapping[str, str]) -> str:
+    """The reference by which the previous image can be started: the previous pin, which must mean that image again
+    should its tag have been moved or taken away meanwhile.
+
+    A digest that this engine has no record of any more (its last name was removed, while ours keeps the image) is
+    pulled; where no registry answers, the tag alone names it.
+    """
     ids = set(images.values())
     found = parse_image(reference)
-    if len(ids) != 1 or found.tag is None or found.digest:
-        return
-    image = await engine.image(reference)
-    if image is None or image.id not in ids:
-        await engine.tag(ids.pop(), found.familiar, found.tag)
+    if len(ids) != 1 or found.tag is None:
+        return reference
+    (previous,) = ids
+    if found.digest:
+        if await engine.image(reference) is not None:
+            return reference
+        with contextlib.suppress(DisintoError):
+            await pull(
+                engine,
+                f"{found.familiar.partition('@')[0].rpartition(':')[0]}@{found.digest}",
+                lambda *_: None,
+            )
+        if await engine.image(reference) is not None:
+            return reference
+        ctx.say("this engine does not know its digest any more, so it is started by its tag")
+    plain = reference.partition("@")[0]
+    image = await engine.image(plain)
+    if image is None or image.id != previous:
+        await engine.tag(previous, parse_image(plain).familiar, found.tag)
+    return plain
 
 
 def _target(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
@@ -332,6 +365,8 @@ def _changed(name: str, before: Mapping[str, Any], now: Mapping[str, Any] | None
     if int(now.get("RestartCount", 0)) > int(before.get("RestartCount", 0)):
         words = f"restarted while it was watched (exit code {state.get('ExitCode', '?')})"
         return Verdict(name, False, "restarting", words, container=str(now["Id"]))
+    if not state.get("Running") and ended_well(now):
+        return None
     if not state.get("Running"):
         words = f"ended with exit code {state.get('ExitCode', '?')} while it was watched"
         return Verdict(name, False, "exited", words, container=str(now["Id"]))

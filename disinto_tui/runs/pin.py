@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.errors import BadInput
 from disinto_tui.core.image import ImageRef, parse_image
+from disinto_tui.core.version import TagKind, classify_tag
 
 if TYPE_CHECKING:
     from disinto_tui.core.model import Factory
@@ -24,7 +25,9 @@ def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
 def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
     """The repository of the agents image: the pin's, else the project file's, else the published one."""
     pinned = pinned_reference(env)
-    if pinned is not None:
+    # `AGENTS_IMAGE=v0.3.0`, as somebody writes it by hand, names no repository: not docker.io/library/v0.3.0.
+    bare = classify_tag(env.get("AGENTS_IMAGE", "")) is not TagKind.OTHER
+    if pinned is not None and not bare:
         return ImageRef(pinned.registry, pinned.repository)
     from disinto_tui.core.model import DEFAULT_REPOSITORY
 

@@ -152,10 +152,14 @@ async def execute(
 async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
     error: DisintoError | None = None
     state: RunState = "done"
+    committed = False
     for step in ctx.plan.steps:
         try:
-            if ctx.run.cancel_asked():
+            # A recreate that has begun is finished and judged. Where stopping means going back, what was judged good
+            # would be thrown away: then the rest is done, too.
+            if ctx.run.cancel_asked() and not committed:
                 raise _StopAsked
+            committed = committed or (step.atomic and ctx.plan.on_failure == "undo")
             await _step(ctx, step, operations[step.op])
         except _StopAsked:
             state, error = "cancelled", _stopped(ctx.plan, step)
@@ -304,6 +308,13 @@ def _redacted(ctx: Context, value: Any) -> Any:
 
 
 def _stopped(plan: Plan, step: Step) -> Interrupted:
+    if plan.on_failure == "undo":
+        return Interrupted(
+            f"“{plan.title}” was stopped at the step {step.id}.",
+            "Somebody asked for it (Ctrl-C, or `x` on the run screen).",
+            "What was begun is taken back; give the command again to begin anew.",
+            code="run.cancelled",
+        )
     return Interrupted(
         f"“{plan.title}” was stopped at the step {step.id}.",
         "Somebody asked for it (Ctrl-C, or `x` on the run screen).",

@@ -11,8 +11,9 @@ import getpass
 import importlib
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, config
@@ -199,8 +200,11 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
             resolved = await resolve(repository, str(exact), info.platform, engine=engine)
             return _Wanted(reference, known.digest, "", await _missing(resolved, engine), ())
         resolved = await resolve(repository, request.wanted, info.platform, engine=engine)
-    except Unavailable as error:
-        notes = (f"the registry was not asked: {error.what}",)
+    except (Unavailable, BadInput) as error:
+        if isinstance(error, BadInput) and error.code not in ("image.missing", "image.repository"):
+            raise
+        gone = isinstance(error, BadInput)
+        notes = (f"the registry {'does not have it' if gone else 'was not asked'}: {error.what}",)
         local = await engine.image(str(reference))
         if local is not None:
             digest = next((item.partition("@")[2] for item in local.digests), "")
@@ -258,7 +262,9 @@ async def _plan(
     pin: str,
 ) -> Prepared:
     instance = request.instance
-    mine = [item for item in found.containers if is_agents_service(service_of(item))]
+    using = _using(definitions, before, pin)
+    _refuse_override(found, definitions, using, pin)
+    mine = [item for item in found.containers if service_of(item) in using]
     live = [item for item in mine if container_state(item) not in ("exited", "created", "dead")]
     # The runner is one action's own; the next one is started from the same pin anyway.
     services = sorted({service_of(item) for item in live} & set(definitions))
@@ -273,7 +279,10 @@ async def _plan(
     back = _way_back(before, live)
     target_id = wanted.image or (image.id if here and (image := await engine.image(plain)) else "")
     settled = new == old and bool(target_id) and set(images.values()) <= {target_id}
-    steps = [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new)
+    well = {service_of(item) for item in live if container_state(item) in ("healthy", "running", "starting")}
+    steps = (
+        [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new, well)
+    )
     title = "Roll back" if request.kind == "rollback" else "Switch"
     plan = Plan(
         request.kind,
@@ -313,12 +322,10 @@ def _steps(
     here: bool,
     old: bytes,
     new: bytes,
+    well: Collection[str],
 ) -> list[Step]:
     plain = pin.partition("@")[0]
     steps: list[Step] = []
-    if request.when_idle is not None:
-        waiting = {"services": services, "deadline": request.when_idle}
-        steps.append(Step("idle", "Wait until no agent is at work", "wait-idle", waiting, writes=False))
     # An image that is here already is meant itself, whatever its tag means in the registry by now.
     if wanted.reference.tag and request.known is None and not wanted.image:
         same = {"reference": plain, "digest": wanted.digest}
@@ -334,6 +341,10 @@ def _steps(
     if images:
         keep = {"images": sorted(set(images.values())), "reference": before}
         steps.append(Step("keep", "Keep the present image", "keep-image", keep, "so that undo works offline"))
+    # After the pull, which may take minutes: it is the recreate that interrupts.
+    if request.when_idle is not None:
+        waiting = {"services": services, "deadline": request.when_idle}
+        steps.append(Step("idle", "Wait until no agent is at work", "wait-idle", waiting, writes=False))
     if new != old:
         path = request.instance.path / found.env.name
         file = {
@@ -351,12 +362,37 @@ def _steps(
             "files": list(found.files),
             "before": before,
             "images": dict(images),
+            "well": [name for name in services if name in well],
         }
         steps.append(Step("recreate", "Recreate", "recreate", recreate, "their image changes", atomic=True))
         watch = {"services": services, "reference": plain, "timeout": HEALTH_SECONDS, "soak": request.soak}
         steps.append(Step("watch", "Watch their health", "watch-switch", watch, writes=False, atomic=True))
         steps.append(Step("record", "Keep it as known good", "record-good", {"reference": pin}))
     return steps
+
+
+def _using(definitions: Mapping[str, Any], before: str, pin: str) -> set[str]:
+    """The services whose image is the pin's, whatever they are called (facts: 3.4). Without a pin the file was read
+    with the repository in its place."""
+    meant = before or str(parse_image(pin).with_tag(None))
+    return {name for name, item in definitions.items() if str(item.get("image", "")) == meant}
+
+
+def _refuse_override(found: Found, definitions: Mapping[str, Any], using: Collection[str], pin: str) -> None:
+    """An agents service that runs, on an image of this repository that something else than the pin decides, cannot be
+    switched by changing the pin. One on an image of its own is the operator's business."""
+    repository = parse_image(pin).name
+    for item in found.containers:
+        name = service_of(item)
+        image = str(definitions.get(name, {}).get("image", ""))
+        ours = name == "agents" or image.partition("@")[0].rpartition(":")[0] == repository
+        if name in definitions and is_agents_service(name) and name not in using and ours:
+            raise Refused(
+                f"The pin does not decide what {name} runs.",
+                f"Its image is {image or 'not named'}: look into {', '.join(Path(file).name for file in found.files)}.",
+                "Take the `image:` out of the override, then try again.",
+                code="switch.override",
+            )
 
 
 def _way_back(before: str, live: Sequence[Mapping[str, Any]]) -> str:
@@ -398,6 +434,8 @@ def _notes(
     for work in works:
         after = "it is waited for" if request.when_idle is not None else "it will be interrupted"
         notes.append(f"{work}; {after}")
+    if "runner" in services:
+        notes.append("runner executes an action, which is begun again from its start")
     if not services:
         notes.append("no agents service runs: the pin is written, `disinto up` starts it")
     behind = left_behind(history(request.instance)).get(pin)

@@ -242,7 +242,11 @@ def past(made: Instance, kind: str, to: str, before: str, at: float, state: RunS
     facts = {"to": to, "from": before, "digest": "", "by": "ops"}
     steps = (Step("watch", "Watch", "watch-switch", {}),)
     run = create_run(made, Plan(kind, kind, str(made.path), "p", "unix:///s", steps, facts=facts))
-    error = {"what": "agents did not come up.", "why": "It is unhealthy."} if state != "done" else None
+    error = (
+        {"what": "agents did not come up.", "why": "It is unhealthy.", "code": "service.unhealthy"}
+        if state != "done"
+        else None
+    )
     writer = JournalWriter(run)
     writer.write(RunStarted(at, run.id, 1, 1.0, "boot"))
     writer.write(

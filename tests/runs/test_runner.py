@@ -301,3 +301,16 @@ async def test_a_stopped_run_reports_too(tmp_path: Path) -> None:
     run.ask_cancel()
     assert await execute(run, instance, {**OPS, "report": Report()}) == ExitCode.INTERRUPTED
     assert (tmp_path / "report").read_text().startswith("a: ")
+
+
+async def test_what_a_recreate_proved_good_is_not_thrown_away_by_a_late_stop(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    steps = (touch("a"), touch("b", atomic=True), touch("c"))
+    run = create_run(instance, plan(tmp_path, *steps, on_failure="undo"))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step == "b":
+            run.ask_cancel()
+
+    assert await execute(run, instance, OPS, listener=stop) == ExitCode.DONE
+    assert states(run) == {"a": "done", "b": "done", "c": "done"}
