@@ -11,7 +11,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from textual import events, work
 from textual.containers import Horizontal
@@ -35,10 +34,6 @@ from disinto_tui.tui.widgets.home_lines import Line
 from disinto_tui.tui.widgets.version_details import Subject, VersionDetails
 from disinto_tui.tui.widgets.version_list import VersionList
 from disinto_tui.tui.widgets.version_text import foot_text, why_empty
-
-if TYPE_CHECKING:
-    pass
-
 
 SETTLE_SECONDS = 0.06
 """Lines are asked about when they stayed on the screen for so long: who scrolls through does not read them."""
@@ -358,10 +353,8 @@ class VersionsScreen(FilteringScreen):
     @staticmethod
     def _home_tag(catalog: Catalog) -> str:
         """Where the cursor begins: at what runs, else at what is pinned."""
-        if catalog.running:
-            return catalog.running
-        marked = [tag for tag, marks in catalog.marks.items() if marks.running or marks.pinned]
-        return marked[0] if marked else ""
+        marked = (tag for tag, marks in catalog.marks.items() if marks.running or marks.pinned)
+        return catalog.running or next(marked, "")
 
     def _show(self, cursor: str = "") -> None:
         catalog, now = self.catalog, self._clock()
