@@ -12,20 +12,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-from disinto_tui.adapters.instance import Instance, read_bytes, write_private, writing
+from disinto_tui.adapters.instance import Instance, disk_error, read_bytes, write_private, writing
 from disinto_tui.adapters.process import is_alive
-from disinto_tui.core.errors import BadInput, Failed
+from disinto_tui.core.errors import BadInput, DisintoError, Failed
 from disinto_tui.core.events import (
     JournalEvent,
     Lines,
@@ -43,6 +44,32 @@ _FORGOTTEN_SECONDS = 60
 
 RunStatus = Literal["planned", "running", "interrupted", "done", "failed", "cancelled", "undone"]
 """planned: never started. interrupted: its process died under way; finish it or undo it."""
+
+
+def unusable(path: Path, error: OSError) -> DisintoError:
+    """The three sentences for a file or directory that the system does not let us use: BadInput `files.rights`;
+    on a full disk Failed `disk.full`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_error(path, error)
+    rights = isinstance(error, PermissionError)
+    return BadInput(
+        f"{path} cannot be used.",
+        f"The system says: {error.strerror or error}.",
+        "Start it as the user who owns the directory, or give it back to you with chown."
+        if rights
+        else "Look at what lies there and who owns it; start it as the user who owns the directory.",
+        code="files.rights",
+    )
+
+
+@contextlib.contextmanager
+def using(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block, which looks at `path`, into its three sentences (`unusable`)."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        raise unusable(Path(named) if isinstance(named, str) else path, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +128,18 @@ class RunDir:
 
     def ask_cancel(self) -> None:
         """Ask the run to stop after the step under way."""
-        (self.path / "cancel").touch()
+        with using(self.path):
+            (self.path / "cancel").touch()
 
     def cancel_asked(self) -> bool:
         """Whether somebody asked."""
-        return (self.path / "cancel").exists()
+        with using(self.path):
+            return (self.path / "cancel").exists()
 
     def clear_cancel(self) -> None:
         """Forget an earlier request, when the run is begun again."""
-        (self.path / "cancel").unlink(missing_ok=True)
+        with using(self.path):
+            (self.path / "cancel").unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove a run that never began, with its staged files; one that began stays for the record."""
@@ -118,10 +148,11 @@ class RunDir:
 
     def drop_staged(self) -> None:
         """Remove the staged files (they may hold secrets) once they are in place or given up."""
-        if self.staged.is_dir():
-            for file in sorted(self.staged.rglob("*"), reverse=True):
-                file.rmdir() if file.is_dir() else file.unlink()
-            self.staged.rmdir()
+        with using(self.staged):
+            if self.staged.is_dir():
+                for file in sorted(self.staged.rglob("*"), reverse=True):
+                    file.rmdir() if file.is_dir() else file.unlink()
+                self.staged.rmdir()
 
 
 def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None = None) -> RunDir:
@@ -147,19 +178,24 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
 def _drop_forgotten(instance: Instance) -> None:
     """Remove runs that were planned and never begun (their command was killed): they may hold secrets."""
     for run in list_runs(instance):
-        if not run.events_path.exists() and time.time() - run.path.stat().st_mtime > _FORGOTTEN_SECONDS:
+        with using(run.path):
+            forgotten = (
+                not run.events_path.exists() and time.time() - run.path.stat().st_mtime > _FORGOTTEN_SECONDS
+            )
+        if forgotten:
             run.discard()
 
 
 def list_runs(instance: Instance) -> list[RunDir]:
-    """The runs of an instance that hold a plan, newest first."""
-    if not instance.runs.is_dir():
-        return []
-    return [
-        RunDir(path)
-        for path in sorted(instance.runs.iterdir(), reverse=True)
-        if (path / "plan.json").exists()
-    ]
+    """The runs of an instance that hold a plan, newest first. Raises BadInput `files.rights`."""
+    with using(instance.runs):
+        if not instance.runs.is_dir():
+            return []
+        return [
+            RunDir(path)
+            for path in sorted(instance.runs.iterdir(), reverse=True)
+            if (path / "plan.json").exists()
+        ]
 
 
 def find_run(instance: Instance, run_id: str | None) -> RunDir:

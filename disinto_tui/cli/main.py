@@ -142,6 +142,14 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("DISINTO_DEBUG"):
             raise
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            from pathlib import Path
+
+            from disinto_tui.adapters.journal import unusable
+
+            known = unusable(Path(error.filename), error)
+            output.error(known)
+            leave(known.exit_code)
         from disinto_tui.core.errors import Failed
 
         output.error(

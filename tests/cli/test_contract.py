@@ -345,3 +345,52 @@ def test_completion_offers_commands_and_options() -> None:
         env={**environment(), **words},
     )
     assert "status" in done.stdout
+
+
+# -- files of another user ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["is_dir", "iterdir"])
+@pytest.mark.parametrize("argv", [["runs"], ["versions", "--offline"], ["attach"], ["resume"]])
+def test_a_private_directory_of_another_user_is_said(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], method: str
+) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    (tmp_path / ".disinto" / "runs").mkdir(parents=True)
+    real = getattr(Path, method)
+
+    def denied(path: Path) -> object:
+        if ".disinto" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, method, denied)
+    said = call(*argv)
+    assert said.code == 2, said.err
+    what, why, now = three_sentences(said)
+    assert ".disinto/runs cannot be used." in what
+    assert "Permission denied" in why
+    assert "as the user who owns" in now
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "code"),
+    [
+        (PermissionError(13, "Permission denied", "/x/.disinto"), 2, "files.rights"),
+        (NotADirectoryError(20, "Not a directory", "/x/.disinto"), 2, "files.rights"),
+        (OSError(28, "No space left on device", "/x/.disinto"), 1, "disk.full"),
+        (OSError(5, "Input/output error"), 1, "internal"),
+    ],
+)
+def test_a_file_that_nobody_expected_to_be_unusable_is_named(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: OSError, exit_code: int, code: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.delenv("DISINTO_DEBUG", raising=False)
+    monkeypatch.setattr("disinto_tui.cli.main.cli.main", broken)
+    said = call("status", "--json")
+    assert said.code == exit_code
+    assert json.loads(said.out)["error"]["code"] == code
+    three_sentences(said)
