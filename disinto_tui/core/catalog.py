@@ -153,6 +153,8 @@ class Catalog:
     `tags` is ordered: the first `versions` of them are versions, newest first; other tags follow. `asked_at` is
     when the registry answered (unix seconds, 0.0 never); `error` why it did not this time: what is shown is
     then of `asked_at`, and what is local. `undo` is the tag that `rollback` goes back to, "" when there is none.
+    `engine_error` says why the engine told nothing this time, "" when it did: what is local and what runs is then
+    as it was last seen.
     """
 
     repository: str
@@ -162,6 +164,7 @@ class Catalog:
     asked_at: float = 0.0
     error: DisintoError | None = None
     undo: str = ""
+    engine_error: str = ""
 
     @property
     def hidden(self) -> int:
@@ -268,7 +271,10 @@ _QUIET = ("org.opencontainers.image.version", "org.opencontainers.image.created"
 
 
 def changes(new: Meta, old: Meta) -> list[str]:
-    """What differs between two versions' images, a line each, the weightiest first; [] when either is unknown."""
+    """What differs between two versions' images, a line each, the weightiest first; [] when either is unknown.
+
+    User, entrypoint and healthcheck only when a registry told of both: an engine is not asked for those.
+    """
     if not (new.known and old.known) or new.digest == old.digest:
         return []
     lines = []
@@ -276,12 +282,13 @@ def changes(new: Meta, old: Meta) -> list[str]:
         lines.append(f"+ volume {path}")
     for path in sorted(set(old.volumes) - set(new.volumes)):
         lines.append(f"- volume {path}")
+    told_whole = new.size >= 0 and old.size >= 0
     for name, before, after in (
         ("user", old.user or "root", new.user or "root"),
         ("entrypoint", " ".join(old.entrypoint), " ".join(new.entrypoint)),
         ("healthcheck", "yes" if old.healthcheck else "none", "yes" if new.healthcheck else "none"),
     ):
-        if before != after:
+        if told_whole and before != after:
             lines.append(f"{name}: {before or 'none'} → {after or 'none'}")
     if new.revision != old.revision:
         lines.append(

@@ -127,8 +127,8 @@ def test_a_layer_that_comes_twice_is_fetched_once() -> None:
 
 
 def test_what_changed_between_two_versions_begins_with_volumes() -> None:
-    old = Meta(digest="sha256:1", volumes=("/a",), user="agent", revision="1" * 40, labels={"x": "1"})
-    new = Meta(digest="sha256:2", volumes=("/b",), user="", revision="2" * 40, labels={"x": "2"})
+    old = Meta(digest="sha256:1", size=1, volumes=("/a",), user="agent", revision="1" * 40, labels={"x": "1"})
+    new = Meta(digest="sha256:2", size=1, volumes=("/b",), user="", revision="2" * 40, labels={"x": "2"})
     assert changes(new, old) == [
         "+ volume /b",
         "- volume /a",
@@ -138,6 +138,13 @@ def test_what_changed_between_two_versions_begins_with_volumes() -> None:
     ]
     assert changes(new, new) == []
     assert changes(Meta(), old) == []
+
+
+def test_what_only_a_registry_tells_is_not_held_against_an_image_known_to_the_engine_alone() -> None:
+    whole = Meta(digest="sha256:1", size=1, entrypoint=("/entrypoint.sh",), user="agent", healthcheck=True)
+    local = Meta(digest="sha256:2", pull=0, volumes=("/v",))
+    assert changes(local, whole) == ["+ volume /v"]
+    assert changes(whole, local) == ["- volume /v"]
 
 
 # -- words -------------------------------------------------------------------------------------------------------
