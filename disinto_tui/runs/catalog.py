@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import using
 from disinto_tui.adapters.registry_types import ImageInfo, Platform
-from disinto_tui.adapters.version_cache import VersionCache
+from disinto_tui.adapters.version_cache import Listing, VersionCache
 from disinto_tui.core.catalog import Catalog, Marks, Meta, Past, bytes_to_pull, count_versions, newest_in
-from disinto_tui.core.errors import BadInput, DisintoError
+from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.image import ImageRef
 from disinto_tui.core.version import sort_tags
 from disinto_tui.runs.env import read_env
@@ -35,23 +36,25 @@ IN_FLIGHT = 16
 """Versions asked about at a time; the HTTP client falls to fewer when a registry says it is too many."""
 FRESH_SECONDS = 60.0
 """A tag whose digest was seen less than this ago is not asked about again."""
-_ENGINE_SECONDS = 2.0
+LIST_SECONDS = 30.0
+"""A registry that has not listed its tags by then counts as one that does not answer."""
 _TITLE, _REVISION = "org.opencontainers.image.title", "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """What this host's engine said. `kept` are the versions that carry our own name, by image id."""
+    """What this host's engine said. `images` are the ids of the repository's tags, `ids` those of all images."""
 
     platform: str
     images: Mapping[str, str]
-    kept: Mapping[str, str]
     ids: frozenset[str]
     chains: frozenset[str]
     running: tuple[str, ...]
 
 
-_NOWHERE = _Here("", {}, {}, frozenset(), frozenset(), ())
+_NOWHERE = _Here("", {}, frozenset(), frozenset(), ())
+_ODD = (ValueError, KeyError, TypeError)
+"""What reading an answer that nobody foresaw may raise."""
 
 
 class VersionSource:
@@ -75,6 +78,13 @@ class VersionSource:
         self._client: RegistryClient | None = None
         self._engine: Engine | None = None
         self._here = _NOWHERE
+        self._hearing = asyncio.Lock()
+        self._heard = 0
+        """How often the engine answered or failed to."""
+        self._engine_error = ""
+        self._down: DisintoError | None = None
+        """Why the registry did not list its tags: until it is asked to again, nothing else is asked of it."""
+        self._pin = ""
         self._history: list[Entry] = []
         self._known: dict[str, Meta] = {}
 
@@ -91,31 +101,30 @@ class VersionSource:
     async def remembered(self) -> Catalog | None:
         """The list as last heard, without a network and without waiting for the engine; None when there is none.
 
-        Raises BadInput when `.env` cannot be read.
+        Raises BadInput when `.env` or our own directory cannot be read.
         """
         await asyncio.to_thread(self._look)
         listing = await asyncio.to_thread(self._memory.listing)
         if listing is None:
             return None
-        here = replace(self._here, images=dict.fromkeys(listing.here, ""), running=listing.running)
-        return self._catalog(listing.tags, listing.at, here if self._engine is None else self._here, None)
+        here = _as_remembered(listing) if self._engine is None else self._here
+        return self._catalog(listing.tags, listing.at, here, None)
 
     async def asked(self, *, offline: bool = False) -> Catalog:
         """The list anew: the registry (not when `offline`) and the engine are asked, and each may be down.
 
-        A registry that is down is `Catalog.error`, beside what is remembered and local. Raises BadInput when
-        `.env` cannot be read.
+        A registry that is down is `Catalog.error`, beside what is remembered and local; an engine that is down is
+        `Catalog.engine_error`, beside what was here and ran when it was last seen. Raises BadInput when `.env` or
+        our own directory cannot be read.
         """
         await asyncio.to_thread(self._look)
-        asked, here = await asyncio.gather(
-            self._ask_registry(offline), self._ask_engine(), return_exceptions=True
+        asked, heard = await asyncio.gather(
+            self._ask_registry(offline), self._hear_engine(anew=True), return_exceptions=True
         )
-        for answer in (asked, here):
+        for answer in (asked, heard):
             if isinstance(answer, BaseException) and not isinstance(answer, DisintoError):
                 raise answer
-        self._here = here if isinstance(here, _Here) else _NOWHERE
-        self._known.clear()
-        error = asked if isinstance(asked, DisintoError) else None
+        self._down = error = asked if isinstance(asked, DisintoError) else None
         if isinstance(asked, list):
             ordered: Sequence[str] = await asyncio.to_thread(sort_tags, set(asked))
             at = self._clock()
@@ -123,7 +132,7 @@ class VersionSource:
         else:
             listing = self._memory.listing()
             ordered, at = (listing.tags, listing.at) if listing else ((), 0.0)
-        return self._catalog(ordered, at, self._here, error)
+        return replace(self._catalog(ordered, at, self._here, error), engine_error=self._engine_error)
 
     def entries(self, tag: str) -> list[Entry]:
         """What this instance did with a version, newest first."""
@@ -159,15 +168,13 @@ class VersionSource:
         """What versions are, in batches as the answers come, the first tags first.
 
         A tag whose meaning was seen a moment ago is not asked about again; of one seen earlier only the digest
-        is (one HEAD); `offline` asks no registry at all. What cannot be had is `Meta.error`, beside what is
-        remembered. Closing the iterator cancels what is under way.
+        is (one HEAD); `offline` asks no registry at all, and one that did not list its tags is not asked either.
+        What cannot be had is `Meta.error`, beside what is remembered. Closing the iterator cancels what is under
+        way. Raises BadInput when `.env` cannot be read.
         """
         if self._repository is None:
             await asyncio.to_thread(self._look)
-        if not self._here.platform:
-            with contextlib.suppress(DisintoError):
-                self._here = await self._ask_engine()
-                self._known.clear()
+        await self._hear_engine()
         waiting = list(reversed(tags))
         done: asyncio.Queue[tuple[str, Meta] | Exception] = asyncio.Queue()
 
@@ -210,22 +217,31 @@ class VersionSource:
             return remembered
         if offline:
             return remembered or await self._local(tag, "")
+        if self._down is not None:
+            reason = f"{self._down.what} {self._down.why}"
+        else:
+            try:
+                info = await self._learn(tag)
+                meta = self._meta(info, now)
+                self._memory.put_image(info)
+                self._memory.put_digest(tag, info.digest, now)
+                return meta
+            except DisintoError as error:
+                reason = f"{error.what} {error.why}"
+            except _ODD as error:
+                reason = f"What the registry says of {tag} cannot be read. {type(error).__name__}: {error}."
+        if remembered is not None:
+            return replace(remembered, error=reason)
+        return await self._local(tag, reason)
+
+    async def _learn(self, tag: str) -> ImageInfo:
+        """What the registry says of a tag; of one seen before it is asked for the digest only."""
         client, path = await self._registry(), self._of.repository
-        try:
-            seen = self._memory.digest(tag)
-            if seen is not None and self._memory.image(seen[0]) is not None:
-                digest = (await client.head(path, tag)).digest
-                info = self._memory.image(digest) or await self._read(client, path, digest)
-            else:
-                info = await self._read(client, path, tag)
-        except DisintoError as error:
-            reason = f"{error.what} {error.why}"
-            if remembered is not None:
-                return replace(remembered, error=reason)
-            return await self._local(tag, reason)
-        self._memory.put_image(info)
-        self._memory.put_digest(tag, info.digest, now)
-        return self._meta(info, now)
+        seen = self._memory.digest(tag)
+        if seen is None or self._memory.image(seen[0]) is None:
+            return await self._read(client, path, tag)
+        digest = (await client.head(path, tag)).digest
+        return self._memory.image(digest) or await self._read(client, path, digest)
 
     async def _read(self, client: RegistryClient, path: str, reference: str) -> ImageInfo:
         """The image for this host's processor; when there is none, for the first one it was made for."""
@@ -234,21 +250,23 @@ class VersionSource:
         except BadInput as error:
             if error.code != "image.platform":
                 raise
+            unfit = error
         manifest = await client.manifest(path, reference)
         if manifest.config is not None:
             other = (await client.config(path, manifest.config.digest)).platform
         else:
-            other = next(
-                item.platform for item in manifest.manifests if item.platform and item.platform.known
-            )
+            named = [item.platform for item in manifest.manifests if item.platform and item.platform.known]
+            if not named:
+                raise unfit  # attestations alone, or nothing at all
+            other = named[0]
         return await client.image_info(path, manifest.digest, other)
 
     async def _local(self, tag: str, reason: str) -> Meta:
         """What the engine knows of an image whose registry does not answer."""
         image: LocalImage | None = None
-        name = self._here.images.get(tag) or self._here.kept.get(tag)
+        name = self._image_of(tag, self._here)
         if self._engine is not None and name:
-            with contextlib.suppress(DisintoError):
+            with contextlib.suppress(DisintoError, *_ODD):
                 image = await self._engine.image(name)
         if image is None:
             return Meta(error=reason)
@@ -304,15 +322,33 @@ class VersionSource:
 
     def _look(self) -> None:
         """Read what lies on this disk: the pin, the repository, the history. Raises BadInput."""
-        repository = repository_of(self._instance, read_env(self._instance))
+        with using(self._instance.path):
+            env = read_env(self._instance)
+            repository = repository_of(self._instance, env)
+        self._pin = env.get("AGENTS_IMAGE", "")
         if repository != self._repository:
             self._repository = repository
             self._cache = VersionCache(self._instance, repository.name)
             self._known.clear()
+            self._down = None  # that was another registry, or another name in it
         self._history = history(self._instance)
 
     async def _ask_registry(self, offline: bool) -> list[str] | None:
-        return None if offline else await (await self._registry()).tags(self._of.repository)
+        if offline:
+            return None
+
+        async def listed() -> list[str]:
+            return await (await self._registry()).tags(self._of.repository)
+
+        try:
+            return await asyncio.wait_for(listed(), LIST_SECONDS)
+        except asyncio.TimeoutError:
+            raise Unavailable(
+                f"{self._of.registry} did not answer.",
+                f"It was given {LIST_SECONDS:g} s to list the versions.",
+                "Check the network, then try again; `--offline` shows what is remembered.",
+                code="registry.timeout",
+            ) from None
 
     async def _registry(self) -> RegistryClient:
         if self._client is None or self._client.host != self._of.registry:
@@ -327,11 +363,26 @@ class VersionSource:
                 self._client = made
         return self._client
 
+    async def _hear_engine(self, *, anew: bool = False) -> None:
+        """Ask the engine, once: again only `anew`, and not when it answered while one waited for it here."""
+        before = self._heard
+        async with self._hearing:
+            if self._heard and not (anew and self._heard == before):
+                return
+            try:
+                self._here, self._engine_error = await self._ask_engine(), ""
+            except DisintoError as error:
+                # What is not known is not gone: it is shown as it was, and nobody waits for it once more.
+                self._engine, self._engine_error = None, f"{error.what} {error.why}"
+                listing = await asyncio.to_thread(self._memory.listing)
+                self._here = _as_remembered(listing) if listing is not None else _NOWHERE
+            self._heard += 1
+            self._known.clear()
+
     async def _ask_engine(self) -> _Here:
         from disinto_tui.adapters.engine import Engine, find_endpoint
         from disinto_tui.runs.health import container_state, service_of
         from disinto_tui.runs.observe import is_agents_service, version_of
-        from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
         from disinto_tui.runs.project import find_project
         from disinto_tui.runs.versions import chains_here, local_tags
 
@@ -342,14 +393,7 @@ class VersionSource:
             chains_here(engine),
             find_project(engine, self._instance),
         )
-        kept: dict[str, str] = {}
-        ids: set[str] = set()
-        for item in await engine.images():
-            ids.add(str(item["Id"]))
-            for name in item.get("RepoTags") or ():
-                owner, _, version = str(name).rpartition(":")
-                if owner == f"{KEEP_REPOSITORY}/{found.name}":
-                    kept[version] = str(item["Id"])
+        ids = frozenset(str(item["Id"]) for item in await engine.images())
         running = []
         for item in found.containers:
             live = container_state(item) not in ("exited", "created", "dead")
@@ -358,32 +402,32 @@ class VersionSource:
                 running.append(version_of(await engine.image(str(item["Image"])), reference))
         self._engine = engine
         distinct = tuple(dict.fromkeys(running))
-        return _Here(info.platform, images, kept, frozenset(ids), frozenset(chains), distinct)
+        return _Here(info.platform, images, ids, frozenset(chains), distinct)
 
     # -- putting it together -----------------------------------------------------------------------------------
 
     def _catalog(self, ordered: Sequence[str], at: float, here: _Here, error: DisintoError | None) -> Catalog:
-        pin = read_env(self._instance).get("AGENTS_IMAGE", "")
         past = self._past()
-        mine = {*here.images, *here.kept, *past, *(tag for tag in here.running if tag)}
+        # What runs may be an image of another repository, and then its label names no version of this one.
+        mine = {*here.images, *past, *(tag for tag in here.running if tag and self.entries(tag))}
         missing = mine - set(ordered)
         if missing:
             ordered = sort_tags([*ordered, *missing])
         newest = newest_in(ordered)
-        pinned = pinned_reference({"AGENTS_IMAGE": pin})
+        pinned = pinned_reference({"AGENTS_IMAGE": self._pin})
         pinned_tag = (pinned.tag or "") if pinned is not None else ""
         marks = {}
-        for tag in {*mine, newest, pinned_tag} & set(ordered):
+        for tag in {*mine, *here.running, newest, pinned_tag} & set(ordered):
             image = self._image_of(tag, here)
             marks[tag] = Marks(
                 local=tag in here.images,
                 running=tag in here.running,
                 pinned=tag == pinned_tag,
                 newest=tag == newest,
-                offline=bool(image) and (not here.ids or image in here.ids),
+                offline=bool(image),
                 past=past.get(tag),
             )
-        undo = last_good_before(self._history, pin)
+        undo = last_good_before(self._history, self._pin)
         return Catalog(
             self._of.name,
             ordered,
@@ -391,16 +435,16 @@ class VersionSource:
             marks,
             at,
             error,
-            self._tag_of(undo.reference) if undo is not None else "",
+            (self._tag_of(undo.reference) or short(undo.reference)) if undo is not None else "",
         )
 
     def _image_of(self, tag: str, here: _Here) -> str:
-        """The image a switch to the tag could use without a registry: its name, our name, or a good start's."""
+        """The image a switch to the tag could use without a registry: that of its name, else that of a good start
+        of it here, which carries a name of ours (`disinto-kept`). "" when there is none."""
         if tag in here.images:
             return here.images[tag] or tag
-        if tag in here.kept:
-            return here.kept[tag]
-        return next((entry.image for entry in self.entries(tag) if entry.good and entry.image), "")
+        images = (entry.image for entry in self.entries(tag) if entry.good and entry.image)
+        return next((image for image in images if not here.ids or image in here.ids), "")
 
     def _past(self) -> dict[str, Past]:
         """The latest verdict on each version of this repository."""
@@ -426,3 +470,8 @@ class VersionSource:
         if found is None or self._repository is None or found.name != self._repository.name:
             return ""
         return found.tag or ""
+
+
+def _as_remembered(listing: Listing) -> _Here:
+    """What the engine said when it was last asked, as far as that was kept."""
+    return replace(_NOWHERE, images=dict.fromkeys(listing.here, ""), running=listing.running)
