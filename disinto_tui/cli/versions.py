@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from disinto_tui.core.catalog import Catalog, Meta
     from disinto_tui.runs.catalog import VersionSource
 
+ASKED_ABOUT = 200
+"""Versions that are asked about, one to three requests each; of a longer list the first ones."""
+
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[FILTER]...")
@@ -54,7 +57,7 @@ async def _show(
     one = words[0] if len(words) == 1 and words[0] in found.tags else ""
     chosen = [one] if one else shown[: limit or None]
     metas: dict[str, Meta] = {}
-    wanted = [one, found.running] if one and found.running not in ("", one) else chosen
+    wanted = [one, found.running] if one and found.running not in ("", one) else chosen[:ASKED_ABOUT]
     async for batch in source.details(wanted, offline=offline):
         metas.update(batch)
     if session.output.as_json:
@@ -66,12 +69,19 @@ async def _show(
         _table(session, found, chosen, metas)
         if len(shown) > len(chosen):
             session.output.say(f"… {len(shown) - len(chosen)} more (-n 0 shows all)")
+        if len(chosen) > ASKED_ABOUT:
+            session.output.say(
+                f"Only the first {ASKED_ABOUT} were asked about; name a version to see what it is."
+            )
         if not shown and words:
             session.output.say(f"None of {found.versions} versions matches.")
         if found.hidden and not everything:
             session.output.say(f"{found.hidden} other tags hidden (--all shows them)")
+    if found.engine_error and not session.output.as_json:
+        session.output.say(_one_line(found.engine_error))
+        session.output.say("What is local and what runs is shown as it was last seen.")
     if found.error is None:
-        return ExitCode.DONE
+        return ExitCode.UNAVAILABLE if found.engine_error else ExitCode.DONE
     if not session.output.as_json:
         if found.asked_at:
             from disinto_tui.core.words import age_text
@@ -92,18 +102,21 @@ def _document(
         "matching": matching,
         "hidden": found.hidden,
         "error": found.error.to_json() if found.error else None,
+        "engine_error": found.engine_error,
     }
 
 
 def _table(session: Session, found: Catalog, chosen: Sequence[str], metas: Mapping[str, Meta]) -> None:
+    from disinto_tui.core.catalog import Meta
     from disinto_tui.core.catalog_text import made_text, pull_text
 
     now = time.time()
     rows = []
     for tag in chosen:
-        row = found.row(tag, metas.get(tag))
+        row = found.row(tag, metas.get(tag) or Meta())  # nobody is being asked any more
         words = [f"({row.kind})"] if row.kind == "pre-release" else []
-        rows.append((tag, made_text(row.meta, now), pull_text(row.meta), ", ".join([*row.words, *words])))
+        here = _one_line(", ".join([*row.words, *words]))
+        rows.append((_one_line(tag), made_text(row.meta, now), pull_text(row.meta), here))
     width = max((len(row[0]) for row in rows), default=0)
     if rows:
         session.output.say(f"{'VERSION':<{width}}  {'MADE':>7}  {'PULL':>7}  HERE")
@@ -113,8 +126,14 @@ def _table(session: Session, found: Catalog, chosen: Sequence[str], metas: Mappi
 
 def _detail_lines(found: Catalog, source: VersionSource, tag: str, metas: Mapping[str, Meta]) -> list[str]:
     from disinto_tui.core.catalog_text import about
-    from disinto_tui.core.text import neutralise
 
     running = found.running
     lines = about(found.row(tag, metas.get(tag)), source.entries(tag), found, metas.get(running), time.time())
-    return [f"{name:<12} {neutralise(text)}".rstrip() for name, text in lines]
+    return [f"{_one_line(name):<12} {_one_line(text)}".rstrip() for name, text in lines]
+
+
+def _one_line(text: str) -> str:
+    """Foreign text on a line of its own: no escapes, and no line that looks like one of ours."""
+    from disinto_tui.core.text import neutralise
+
+    return neutralise(text).replace("\n", " ").replace("\t", " ")

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from disinto_tui import __version__
 from disinto_tui.cli.main import COMMANDS, main
+from disinto_tui.core.catalog import Catalog, Marks, Meta, Past
 from disinto_tui.core.project import read_project
 from tests.runs.test_runner import plan, touch
 from tests.support.factory import Said
@@ -394,3 +395,99 @@ def test_a_file_that_nobody_expected_to_be_unusable_is_named(
     assert said.code == exit_code
     assert json.loads(said.out)["error"]["code"] == code
     three_sentences(said)
+
+
+# -- versions ----------------------------------------------------------------------------------------------------
+
+
+class Versions:
+    """Stands in for `runs.catalog.VersionSource`."""
+
+    catalog = Catalog("r.example/a")
+    metas: Mapping[str, Meta] = {}
+    wanted: Sequence[str] = ()
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def asked(self, *, offline: bool = False) -> Catalog:
+        return self.catalog
+
+    async def details(
+        self, tags: Sequence[str], *, offline: bool = False
+    ) -> AsyncIterator[Mapping[str, Meta]]:
+        Versions.wanted = list(tags)
+        yield {tag: self.metas.get(tag, Meta(digest="sha256:1", pull=0)) for tag in tags}
+
+    def entries(self, tag: str) -> list[object]:
+        return []
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> type[Versions]:
+    monkeypatch.setattr("disinto_tui.runs.catalog.VersionSource", Versions)
+    monkeypatch.setattr(Versions, "metas", {})
+    return Versions
+
+
+def test_foreign_text_in_the_version_list_drives_no_terminal(
+    call: Call, listed: type[Versions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = "a\r\x1b]0;owned\x07\x1b[2Jv9\u202e\nv0.0.1 fake"
+    past = Past("reverted", 1.0, evil, evil)
+    found = Catalog(
+        evil, (evil, "v1.0.0"), 2, {evil: Marks(running=True, past=past)}, undo=evil, engine_error=evil
+    )
+    meta = Meta(digest="sha256:1", title=evil, labels={evil: evil}, created=evil, error=evil)
+    monkeypatch.setattr(listed, "catalog", found)
+    monkeypatch.setattr(listed, "metas", {evil: meta, "v1.0.0": meta})
+    for argv in ([], ["v1.0.0"], [evil]):
+        said = call("versions", *argv)
+        for text in (said.out, said.err):
+            assert "\x1b" not in text
+            assert "\x07" not in text
+            assert "\u202e" not in text
+        assert not argv or said.out.startswith("version  ")
+        assert not any(line.startswith("v0.0.1") for line in said.out.splitlines())
+    assert "\x1b" not in call("versions", "--json").out
+
+
+def test_versions_without_an_engine_say_so(
+    call: Call, listed: type[Versions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Catalog("r/a", ("v1.0.0",), 1, {"v1.0.0": Marks(running=True)}, 1.0, engine_error="No engine.")
+    monkeypatch.setattr(listed, "catalog", found)
+    said = call("versions")
+    assert said.code == 3
+    assert "● running" in said.out
+    assert "No engine." in said.err
+    assert "No engine." not in said.out
+    said = call("versions", "--json")
+    assert said.code == 3
+    assert json.loads(said.out)["engine_error"] == "No engine."
+
+
+def test_the_real_version_list_without_an_engine(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    said = call("versions", "--offline")
+    assert said.code == 3
+    assert "No Docker Engine answers" in said.err
+
+
+def test_of_thousands_of_versions_the_first_are_asked_about(
+    call: Call, listed: type[Versions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = tuple(f"v1.0.{number}" for number in range(3000, 0, -1))
+    monkeypatch.setattr(listed, "catalog", Catalog("r/a", tags, len(tags), {}, 1.0))
+    said = call("versions", "-n", "0")
+    assert said.code == 0
+    assert list(listed.wanted) == list(tags[:200])
+    lines = said.out.splitlines()
+    assert len(lines) == 3000
+    assert "first 200" in said.err
+    assert "…" not in lines[-1]
+    assert lines[-1].split() == ["v1.0.1", "-", "?"]
+    assert "first 200" not in call("versions", "-n", "200").err
