@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -252,6 +254,23 @@ class Engine:
                 fresh.close()
 
         await self.call(ask)
+
+    def process(self) -> int:
+        """The process that listens at a local socket (SO_PEERCRED, which names who called listen), so that a daemon
+        started anew is told from the one before, however quickly it came; 0 when that cannot be known."""
+        scheme, _, path = self.endpoint.partition("://")
+        if scheme != "unix":
+            return 0
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+                one.settimeout(1)
+                one.connect(path)
+                found: tuple[int, ...] = struct.unpack(
+                    "3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                )
+        except (OSError, AttributeError):
+            return 0
+        return found[0]
 
     async def insecure_registries(self) -> tuple[str, ...]:
         """Hosts and networks with which it speaks plain http or takes any certificate (`insecure-registries`);

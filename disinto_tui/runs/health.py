@@ -39,7 +39,12 @@ class Patience:
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self._say = say or (lambda line: None)
         self._absences = 0
+        self._process = 0
         self.returned = False
+
+    def begin(self, engine: Engine) -> None:
+        """Remember which daemon is watched: one that is started anew between two looks never seems to be away."""
+        self._process = self._process or engine.process()
 
     async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` answers. Raises Unavailable when the engine stays away, or goes too often."""
@@ -68,6 +73,12 @@ class Patience:
     async def was_away(self, engine: Engine) -> bool:
         """Asked before a container is called bad: whether it is the engine that is going, with all it runs."""
         await self.ask(engine.reachable)
+        now = engine.process()
+        if self._process and now and now != self._process:
+            if not self.returned:
+                self._say("The engine was started anew meanwhile.")
+            self.returned = True
+        self._process = now or self._process
         return self.returned
 
     async def revive(self, engine: Engine, documents: Mapping[str, Mapping[str, Any]]) -> None:
@@ -188,6 +199,7 @@ async def watch(
     comes back (`patience`) is watched from the beginning. Raises Unavailable when it stays away.
     """
     patience = patience or Patience()
+    patience.begin(engine)
     began = time.monotonic()
     first: dict[str, int] = {}
     settled: dict[str, Verdict] = {}

@@ -273,8 +273,8 @@ def test_an_engine_restarted_while_the_services_are_watched(ground: Ground, way:
     run.at_step("watch")
     restart(ground, way)
     assert run.end() == 0, run.log()
-    assert "It is waited for" in run.log()
-    assert "The engine answers again" in run.log()
+    away = "It is waited for" in run.log() and "The engine answers again" in run.log()
+    assert away or "The engine was started anew meanwhile." in run.log()  # it may be back before it is missed
     others_up(ground)
     sound(ground, version)
 

@@ -68,3 +68,30 @@ async def test_what_an_engine_refuses_is_not_asked_again() -> None:
     registry = Unavailable("The registry is down.", "It is.", "Wait.", code="registry.down")
     with pytest.raises(Unavailable):
         await Patience().ask(Answers(registry, "never"))
+
+
+class Daemon:
+    """An engine that always answers, by the process that it is told."""
+
+    def __init__(self) -> None:
+        self.number = 100
+
+    def process(self) -> int:
+        return self.number
+
+    async def reachable(self) -> None:
+        """It answers."""
+
+
+async def test_a_daemon_started_anew_between_two_looks_is_noticed() -> None:
+    said: list[str] = []
+    patience, daemon = Patience(said.append), Daemon()
+    patience.begin(daemon)  # type: ignore[arg-type]
+    assert not await patience.was_away(daemon)  # type: ignore[arg-type]
+    daemon.number = 200
+    assert await patience.was_away(daemon)  # type: ignore[arg-type]
+    assert said == ["The engine was started anew meanwhile."]
+    patience.returned = False
+    assert not await patience.was_away(daemon)  # type: ignore[arg-type]
+    daemon.number = 0  # one that cannot be told is no sign of anything
+    assert not await patience.was_away(daemon)  # type: ignore[arg-type]
