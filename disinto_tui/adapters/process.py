@@ -195,6 +195,8 @@ async def run(command: Command, *, on_lines: LineSink | None = None, raw: bool =
     except BaseException:
         await _end(child)
         raise
+    finally:
+        _let_go(child)
     kept = bytes(out.raw) if isinstance(out, _ByteReader) else b""
     return Result(command, child.returncode or 0, "\n".join(out.kept), "\n".join(err.kept), kept)
 
@@ -254,6 +256,18 @@ async def _end(child: asyncio.subprocess.Process) -> None:
             os.killpg(child.pid, sig)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(child.wait()), _STOP_GRACE)
+
+
+def _let_go(child: asyncio.subprocess.Process) -> None:
+    """Close what the event loop holds of a child: nobody reads its streams any more. One that still runs, because
+    its ending was itself cancelled, is killed; else nobody would know of it."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    # asyncio offers no public way to it, and a transport that outlives its loop complains when it is collected.
+    transport: asyncio.SubprocessTransport | None = getattr(child, "_transport", None)
+    if transport is not None:
+        transport.close()
 
 
 def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str, str], cwd: str) -> int:

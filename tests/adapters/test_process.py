@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -93,6 +94,36 @@ async def test_cancel_ends_the_whole_group() -> None:
         await task
     while process_start(pids[0]) and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
+    assert process_start(pids[0]) == 0.0
+
+
+def test_a_second_cancel_leaves_neither_the_child_nor_its_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one asks the child to end and waits for it; who cancels that, too, is not kept waiting."""
+    code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True)"
+    pids: list[int] = []
+    left: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: left.append(told.exc_value))
+
+    async def cancel_twice() -> float:
+        command = python(f"{code}\ntime.sleep(60)")
+        task = asyncio.create_task(run(command, on_lines=lambda _, texts: pids.extend(map(int, texts))))
+        while not pids:
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done(), "it waits for the child"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    assert asyncio.run(cancel_twice()) < 4
+    gc.collect()  # what is left of the transport meets a loop that is closed
+    assert left == []
+    deadline = time.monotonic() + 10
+    while process_start(pids[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert process_start(pids[0]) == 0.0
 
 
