@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,8 +144,38 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None, backup: Pa
     return True
 
 
+def save_file(path: Path, pieces: Iterable[bytes]) -> int:
+    """Write a file of any size, a piece at a time; its size in bytes. The old content or the new is there, never half.
+
+    A symlink is followed and stays; a file that is replaced keeps its mode, a new one has what the umask leaves.
+    Raises Failed when the disk refuses, or when something that is no file has the name (a device, a pipe).
+    """
+    real = path.resolve() if path.is_symlink() else path
+    with writing(path):
+        before = real.stat() if real.exists() else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EEXIST, "it is no ordinary file")
+        part = unfinished(real)
+        part.unlink(missing_ok=True)  # of a writer that was killed
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                if before is not None:
+                    os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+                file.writelines(pieces)
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(real)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_directory(real.parent)
+    return size
+
+
 def unfinished(path: Path) -> Path:
-    """Where `replace_file` writes before it renames. One name a file, so that a kill leaves at most one."""
+    """Where a file is written before it gets its name. One name a file, so that a kill leaves at most one."""
     return path.with_name(f".{path.name}.new")
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
+from textual.events import Key
 from textual.geometry import Offset
 from textual.selection import Selection
 
+from disinto_tui.adapters.instance import save_file
+from disinto_tui.core.errors import Failed
 from disinto_tui.tui.log.lines import FileLog, MemoryLog, PartLog
 from disinto_tui.tui.log.pane import LogPane
 from disinto_tui.tui.log.rows import Rows, breaks
@@ -267,3 +273,95 @@ async def test_saving_asks_where_and_never_overwrites_unasked(tmp_path: Path, mo
         assert target.read_text() == "mine"
         await pilot.press("enter")
         await until(pilot, lambda: target.read_text() == "one\ntwo\n")
+
+
+def burst(app: App[None], *keys: str) -> None:
+    """Keys that arrive all at once, as over a slow line."""
+    names = {" ": "space"}
+    for key in keys:
+        app.post_message(Key(names.get(key, key), key if len(key) == 1 else None))
+
+
+async def test_what_is_typed_in_one_burst_is_searched_for_whole(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", [f"new {number}" for number in range(3_000)])
+    app = Shown()
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = app.query_one(LogPane)
+        pane.show(log, "log")
+        pane.view.focus()
+        burst(app, "slash", *"new 2345")
+        await until(pilot, lambda: pane.view.search is not None and pane.view.search.query == "new 2345")
+        await until(pilot, lambda: pane.view.mark == 2345)
+        # The next search is typed over the last one, in a burst, too.
+        await pilot.press("enter")
+        burst(app, "slash", *"77")
+        await until(pilot, lambda: pane.view.search is not None and pane.view.search.query == "77")
+
+
+async def test_a_long_log_is_saved_beside_the_loop_and_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = written(tmp_path / "log", [f"line {number}" for number in range(300_000)])
+    target = tmp_path / "out.log"
+    target.write_text("mine")
+    target.chmod(0o600)
+    held, go_on = threading.Event(), threading.Event()
+    whole = log.pieces
+
+    def slow(start: int, stop: int) -> Iterator[bytes]:
+        for piece in whole(start, stop):
+            yield piece
+            held.set()
+            go_on.wait(20)
+
+    monkeypatch.setattr(log, "pieces", slow)
+    app = Shown()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        pane = app.query_one(LogPane)
+        pane.save_as = str(target)
+        pane.show(log, "log")
+        pane.view.focus()
+        await pilot.press("s")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.press("enter", "enter")
+        await until(pilot, held.is_set)
+        await pilot.press("w")  # the loop is free meanwhile, and the file is what it was
+        await until(pilot, lambda: pane.view.wrap)
+        assert target.read_text() == "mine"
+        go_on.set()
+        await until(pilot, lambda: shows(pilot, "Saved 300 000 lines"))
+    assert target.read_bytes() == (tmp_path / "log").read_bytes()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "out.log"]
+
+
+def test_a_part_of_a_log_and_one_in_memory_are_saved_as_they_are_shown(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", [str(number) for number in range(10)])
+    part = PartLog(log, [(1, 3), (7, None)])
+    assert b"".join(part.pieces(0, part.end)) == b"1\n2\n7\n8\n9\n"
+    assert b"".join(part.pieces(1, 3)) == b"2\n7\n"
+    memory = MemoryLog(limit=2)
+    memory.append((str(number), ("agents", "dim")) for number in range(3))
+    assert b"".join(memory.pieces(0, memory.end)) == b"agents           | 1\nagents           | 2\n"
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "out.log"
+    target.write_text("mine")
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(Failed) as told:
+        save_file(target, broken())
+    assert told.value.code == "disk.full"
+    assert target.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.log"]
+    with pytest.raises(Failed, match="could not be written"):
+        save_file(Path("/dev/null"), [b"x"])
+    assert Path("/dev/null").is_char_device()
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    assert save_file(link, [b"one", b"two"]) == 6
+    assert (link.is_symlink(), target.read_text()) == (True, "onetwo")

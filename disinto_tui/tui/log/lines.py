@@ -11,8 +11,8 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ Prefix = tuple[str, str]
 
 READ_BYTES = 1 << 16
 """How much of a file is taken in at a time, before keys and painting have their turn."""
+_SAVED_BYTES = 1 << 20
 _BLOCK_LINES = 256
 _BLOCKS = 16
 
@@ -50,6 +51,10 @@ class LogLines(Protocol):
 
     def find(self, pattern: re.Pattern[str], start: int, stop: int) -> list[int]:
         """The numbers of matching lines in [start, stop)."""
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The lines in [start, stop) as a file holds them. What is asked for is settled at once; another thread may
+        read the pieces while the log grows."""
 
 
 class FileLog:
@@ -108,6 +113,17 @@ class FileLog:
     def find(self, pattern: re.Pattern[str], start: int, stop: int) -> list[int]:
         """Matching lines, read past the cache."""
         return [number for number, text in enumerate(self._read(start, stop), start) if pattern.search(text)]
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The file's own bytes."""
+        return self._bytes(self._starts[start], self._starts[max(start, stop)])
+
+    def _bytes(self, at: int, end: int) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            file.seek(at)
+            while at < end and (data := file.read(min(_SAVED_BYTES, end - at))):
+                at += len(data)
+                yield data
 
     def _block(self, block: int) -> list[str]:
         found = self._cache.get(block)
@@ -194,6 +210,18 @@ class PartLog:
             passed += size
         return found
 
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes of those parts."""
+        found: list[Iterator[bytes]] = []
+        passed = 0
+        for begin, end in self._spans():
+            size = max(0, end - begin)
+            low, high = max(start - passed, 0), min(stop - passed, size)
+            if low < high:
+                found.append(self._whole.pieces(begin + low, begin + high))
+            passed += size
+        return chain.from_iterable(found)
+
 
 class MemoryLog:
     """The newest `limit` lines of several sources, oldest first; older ones are let go."""
@@ -236,3 +264,12 @@ class MemoryLog:
         """Matching lines."""
         low, high = max(start, self.first), min(stop, self.end)
         return [number for number in range(low, high) if pattern.search(self.text(number))]
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """Each line, its source before it."""
+        low, high = max(start, self.first), min(stop, self.end)
+        lines = list(islice(self._lines, low - self.first, max(low, high) - self.first))
+        return (
+            f"{f'{prefix[0]:<16} | ' if prefix else ''}{text}\n".encode(errors="replace")
+            for text, prefix in lines
+        )

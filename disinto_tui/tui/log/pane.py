@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
+from textual import events, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Input
 
+from disinto_tui.core.errors import DisintoError
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.log.lines import LogLines
 from disinto_tui.tui.log.view import LogView
@@ -26,9 +31,14 @@ class SearchLine(Input):
     HELP = "Type what to search for in the whole log."
 
     def __init__(self, pane: LogPane) -> None:
-        super().__init__(placeholder="search", select_on_focus=True)
+        # Selected by hand: by itself it would happen a moment after the focus, and over what was typed by then.
+        super().__init__(placeholder="search", select_on_focus=False)
         self._pane = pane
         self.cursor_blink = False
+
+    def take(self, text: str) -> None:
+        """Type a text: over what is selected, else at the cursor."""
+        self.replace(text, *self.selection)
 
     def action_next_match(self) -> None:
         """The next match."""
@@ -53,6 +63,13 @@ class LogPane(Vertical):
     LogPane > TopLine > .topline--title { text-style: none; color: $dim; }
     """
 
+    class Saved(Message):
+        """The log is in a file, or could not be put there."""
+
+        def __init__(self, path: Path, lines: int, error: DisintoError | None) -> None:
+            super().__init__()
+            self.path, self.lines, self.error = path, lines, error
+
     def __init__(
         self, *, title: str = "", empty: str = "", save_as: str = "disinto.log", id: str | None = None
     ) -> None:
@@ -62,6 +79,7 @@ class LogPane(Vertical):
         self.save_as = save_as
         self._line = TopLine(id="log-title")
         self._search: SearchLine | None = None
+        self._ahead: str | None = None
 
     def compose(self) -> ComposeResult:
         """Title and log; the search line is made when it is first wanted."""
@@ -86,8 +104,7 @@ class LogPane(Vertical):
     def retitle(self) -> None:
         """The title: what it is, how long, following or not, and how the search stands."""
         view = self.view
-        count = view.lines.end - view.lines.first
-        parts = [self.title_text, f"{count:,}".replace(",", " ") + (" line" if count == 1 else " lines")]
+        parts = [self.title_text, counted(view.lines.end - view.lines.first)]
         parts.append("following" if view.following else "not following (f)")
         if view.wrap:
             parts.append("wrapped")
@@ -109,14 +126,43 @@ class LogPane(Vertical):
         message.stop()
         self.retitle()
 
+    def on_key(self, event: events.Key) -> None:
+        """What is typed right behind the search's key belongs to the search, though its line has no focus yet."""
+        self.typed(event)
+
+    def typed(self, event: events.Key) -> None:
+        """Take a key on its way up that belongs to the search line.
+
+        Keys come in bursts over a slow connection, and among them may be some that mean something to the log. A
+        screen hands over what its other widgets let pass: the search may begin from any of them.
+        """
+        line = self._search
+        typing = self._ahead is not None or (line is not None and self.screen.focused is line)
+        if typing and event.is_printable and event.character is not None:
+            event.stop()
+            event.prevent_default()
+            if self._ahead is not None:
+                self._ahead += event.character
+            elif line is not None:
+                line.take(event.character)
+            return
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.binding.id == "log.search":
+            self._ahead = ""
+
     async def on_log_view_search(self, message: LogView.Search) -> None:
-        """Open the search line."""
+        """Open the search line, with what was typed meanwhile; the last search is there to be typed over."""
         message.stop()
         if self._search is None:
             self._search = SearchLine(self)
             await self.mount(self._search)
-        self._search.add_class("-open")
-        self._search.focus()
+        line, ahead = self._search, self._ahead
+        self._ahead = None
+        line.add_class("-open")
+        self.screen.set_focus(line)
+        line.select_all()
+        if ahead:
+            line.take(ahead)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Search while typing."""
@@ -144,19 +190,35 @@ class LogPane(Vertical):
         self.app.push_screen(asked, self._save)
 
     def _save(self, where: str | None) -> None:
-        if not where:
-            return
-        path, lines = Path(where).expanduser(), self.view.lines
+        if where:
+            lines = self.view.lines
+            count = lines.end - lines.first
+            self._write(Path(where).expanduser(), lines.pieces(lines.first, lines.end), count)
+
+    @work(group="save", exit_on_error=False)
+    async def _write(self, path: Path, pieces: Iterator[bytes], count: int) -> None:
+        from disinto_tui.adapters.instance import save_file
+
+        error: DisintoError | None = None
         try:
-            with path.open("w", encoding="utf-8") as file:
-                for number in range(lines.first, lines.end):
-                    prefix = lines.prefix(number)
-                    file.write(f"{prefix[0]:<16} | " if prefix else "")
-                    file.write(lines.text(number) + "\n")
-        except OSError as error:
-            self.app.notify(f"{path} could not be written: {error.strerror}.", severity="error", markup=False)
-            return
-        self.app.notify(f"Saved {lines.end - lines.first} lines to {path}.", timeout=4, markup=False)
+            await asyncio.to_thread(save_file, path, pieces)
+        except DisintoError as failure:
+            error = failure
+        self.post_message(self.Saved(path, count, error))
+
+    def on_log_pane_saved(self, message: LogPane.Saved) -> None:
+        """Say so."""
+        message.stop()
+        error, path = message.error, message.path
+        if error is not None:
+            self.app.notify(f"{error.what} {error.why}", title=str(path), severity="error", markup=False)
+        else:
+            self.app.notify(f"Saved {counted(message.lines)} to {path}.", timeout=4, markup=False)
+
+
+def counted(lines: int) -> str:
+    """`1 line`, `200 000 lines`."""
+    return f"{lines:,}".replace(",", " ") + (" line" if lines == 1 else " lines")
 
 
 def _check_path(text: str) -> str:
@@ -164,6 +226,8 @@ def _check_path(text: str) -> str:
     path = Path(text).expanduser()
     if not text.strip() or path.is_dir():
         return "Name a file."
+    if path.exists() and not path.is_file():
+        return f"{path.name} is no ordinary file. Name another."
     if not path.parent.is_dir():
         return f"There is no directory {path.parent}."
     return f"{path.name} is there already. Replace it (↵ again)?" if path.exists() else ""
