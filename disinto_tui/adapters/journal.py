@@ -7,6 +7,7 @@
     staged/         files to be, 0600, until they are in place
     backup/         files as they were, 0600
     cancel          exists when somebody asked the run to stop
+    abort           exists when somebody asked twice
 """
 
 from __future__ import annotations
@@ -127,19 +128,31 @@ class RunDir:
         return found
 
     def ask_cancel(self) -> None:
-        """Ask the run to stop after the step under way."""
+        """Ask the run to stop; a step that must not be left half done is finished first."""
         with using(self.path):
             (self.path / "cancel").touch()
+
+    def ask_abort(self) -> None:
+        """Ask the run to stop at once, also in the middle of such a step."""
+        self.ask_cancel()
+        with using(self.path):
+            (self.path / "abort").touch()
 
     def cancel_asked(self) -> bool:
         """Whether somebody asked."""
         with using(self.path):
             return (self.path / "cancel").exists()
 
-    def clear_cancel(self) -> None:
-        """Forget an earlier request, when the run is begun again."""
+    def abort_asked(self) -> bool:
+        """Whether somebody asked twice."""
         with using(self.path):
-            (self.path / "cancel").unlink(missing_ok=True)
+            return (self.path / "abort").exists()
+
+    def clear_cancel(self) -> None:
+        """Forget earlier requests, when the run is begun again."""
+        with using(self.path):
+            for name in ("cancel", "abort"):
+                (self.path / name).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove a run that never began, with its staged files; one that began stays for the record."""

@@ -113,8 +113,8 @@ async def carry_out(
 ) -> ExitCode:
     """Start a run in its own process and watch it to its end.
 
-    Ctrl-C asks it to stop after the step under way; a second one leaves it running. A closed terminal
-    leaves it running too.
+    Ctrl-C asks it to stop, a second one to abort, and a third leaves it to itself. A closed terminal leaves it
+    running.
     """
     from disinto_tui.runs.launch import launch
 
@@ -139,7 +139,12 @@ async def watch_run(session: Session, run: Any, *, pid: int | None = None, cance
         interrupts += 1
         if cancels and interrupts == 1:
             run.ask_cancel()
-            session.output.say("Stopping after this step; Ctrl-C again leaves it running.")
+            session.output.say(
+                "Stopping; what must not be left half done is finished first. Ctrl-C again aborts that, too."
+            )
+        elif cancels and interrupts == 2:
+            run.ask_abort()
+            session.output.say("Aborting; what it leaves is journaled. Ctrl-C again leaves it to itself.")
         elif watching is not None:
             watching.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -95,6 +96,10 @@ async def _perform(ctx: Context, plan: Plan) -> None:
                 ctx.say(already)
                 continue
             ctx.result.update(await operation.run(ctx, step.params))
+    except asyncio.CancelledError:
+        # Aborted in the middle: what was begun goes back, as it does when it fails.
+        await _take_back(ctx, plan, begun)
+        raise
     except DisintoError as error:
         ctx.say(f"✗ {error.what} {error.why}", *error.details)
         await _take_back(ctx, plan, begun)

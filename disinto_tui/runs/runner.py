@@ -110,7 +110,11 @@ class Context:
 
 
 class _StopAsked(Exception):  # not an error: the operator's wish
-    """The operator asked to stop; the step under way was finished first."""
+    """The operator asked to stop. `aborted`: asked twice, and a step was interrupted that should not be."""
+
+    def __init__(self, aborted: bool = False) -> None:
+        super().__init__()
+        self.aborted = aborted
 
 
 async def execute(
@@ -157,12 +161,12 @@ async def _go(ctx: Context, operations: Mapping[str, Operation]) -> RunEnded:
         try:
             # A recreate that has begun is finished and judged. Where stopping means going back, what was judged good
             # would be thrown away: then the rest is done, too.
-            if ctx.run.cancel_asked() and not committed:
+            if (ctx.run.cancel_asked() and not committed) or ctx.run.abort_asked():
                 raise _StopAsked
             committed = committed or (step.atomic and ctx.plan.on_failure == "undo")
             await _step(ctx, step, operations[step.op])
-        except _StopAsked:
-            state, error = "cancelled", _stopped(ctx.plan, step)
+        except _StopAsked as stop:
+            state, error = "cancelled", _stopped(ctx.plan, step, stop.aborted)
             break
         except DisintoError as failure:
             state, error = "failed", failure
@@ -188,10 +192,10 @@ async def _report(ctx: Context, operations: Mapping[str, Operation], failed: str
     for step in ctx.plan.steps[ids.index(failed) + 1 :]:
         if step.always:
             with contextlib.suppress(DisintoError, _StopAsked):
-                await _step(ctx, step, operations[step.op])
+                await _step(ctx, step, operations[step.op], stoppable=False)
 
 
-async def _step(ctx: Context, step: Step, operation: Operation) -> None:
+async def _step(ctx: Context, step: Step, operation: Operation, *, stoppable: bool = True) -> None:
     ctx.step_id = step.id
     began = time.monotonic()
     ctx.event(StepStarted(time.time(), step.id))
@@ -200,9 +204,10 @@ async def _step(ctx: Context, step: Step, operation: Operation) -> None:
         if already is not None:
             ctx.ended("skipped", began, already)
             return
-        ctx.result.update(await _cancellable(ctx, step, operation.run(ctx, step.params)))
-    except _StopAsked:
-        ctx.ended("cancelled", began, "Stopped as asked.")
+        work = operation.run(ctx, step.params)
+        ctx.result.update(await (_cancellable(ctx, step, work) if stoppable else work))
+    except _StopAsked as stop:
+        ctx.ended("cancelled", began, "Aborted half-way, as asked." if stop.aborted else "Stopped as asked.")
         raise
     except DisintoError as error:
         ctx.ended("failed", began, f"{error.what} {error.why}")
@@ -216,17 +221,27 @@ async def _step(ctx: Context, step: Step, operation: Operation) -> None:
 
 
 async def _cancellable(ctx: Context, step: Step, work: Any) -> Mapping[str, Any]:
-    """Run a step; end it early when a stop is asked for and the step may be interrupted."""
+    """Run a step; end it early when a stop is asked for and the step may be interrupted, or when it is asked twice."""
     task: asyncio.Task[Mapping[str, Any]] = asyncio.ensure_future(work)
+    stopped = aborted = False
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=0.1)
-            if not task.done() and not step.atomic and ctx.run.cancel_asked():
+            if task.done():
+                break
+            if not aborted and ctx.run.abort_asked():
+                aborted = True
+                ctx.say("■ asked to abort")
                 task.cancel()
-                try:
-                    return await task
-                except asyncio.CancelledError:
-                    raise _StopAsked from None
+            elif not stopped and ctx.run.cancel_asked():
+                stopped = True
+                if step.atomic:
+                    ctx.say("■ asked to stop; this step is finished first")
+                else:
+                    ctx.say("■ asked to stop")
+                    task.cancel()
+        if task.cancelled() and (stopped or aborted):
+            raise _StopAsked(step.atomic)
         return task.result()
     finally:
         if not task.done():
@@ -307,20 +322,21 @@ def _redacted(ctx: Context, value: Any) -> Any:
     return value
 
 
-def _stopped(plan: Plan, step: Step) -> Interrupted:
+def _stopped(plan: Plan, step: Step, aborted: bool) -> Interrupted:
+    what = f"“{plan.title}” was {'aborted in' if aborted else 'stopped at'} the step {step.id}."
+    why = "Somebody asked for it (Ctrl-C, or `x` on the run screen)."
+    if aborted:
+        why = "Somebody asked twice for it, and this step was under way."
     if plan.on_failure == "undo":
-        return Interrupted(
-            f"“{plan.title}” was stopped at the step {step.id}.",
-            "Somebody asked for it (Ctrl-C, or `x` on the run screen).",
-            "What was begun is taken back; give the command again to begin anew.",
-            code="run.cancelled",
+        now = "What was begun is taken back; give the command again to begin anew."
+    elif aborted:
+        now = (
+            "It may be half done: `disinto resume` looks at the world and goes on, `disinto resume --undo` "
+            "takes it back."
         )
-    return Interrupted(
-        f"“{plan.title}” was stopped at the step {step.id}.",
-        "Somebody asked for it (Ctrl-C, or `x` on the run screen).",
-        "`disinto resume` goes on from what is already true, `disinto resume --undo` takes it back.",
-        code="run.cancelled",
-    )
+    else:
+        now = "`disinto resume` goes on from what is already true, `disinto resume --undo` takes it back."
+    return Interrupted(what, why, now, code="run.aborted" if aborted else "run.cancelled")
 
 
 def unexpected(error: Exception) -> Failed:

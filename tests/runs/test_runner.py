@@ -176,6 +176,52 @@ async def test_cancel_ends_a_waiting_step_but_not_an_atomic_one(tmp_path: Path) 
     assert instance.path.exists()
 
 
+@pytest.mark.parametrize("goes_back", [True, False])
+async def test_asked_twice_an_atomic_step_is_aborted_and_the_journal_says_so(
+    tmp_path: Path, goes_back: bool
+) -> None:
+    instance = Instance.at(tmp_path)
+    steps = touch("a"), touch("b", wait=60, atomic=True), touch("c")
+    run = create_run(instance, plan(tmp_path, *steps, on_failure="undo" if goes_back else "keep"))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step == "b" and not run.cancel_asked():
+            run.ask_cancel()
+        elif isinstance(event, Lines) and "asked to stop" in event.texts[0]:
+            run.ask_abort()
+
+    assert await execute(run, instance, OPS, listener=stop) == ExitCode.INTERRUPTED
+    log = run.log_path.read_text()
+    assert "■ asked to stop; this step is finished first\n■ asked to abort\n" in log
+    reasons = [event.reason for event in run.events() if isinstance(event, StepEnded) and event.step == "b"]
+    assert reasons[0] == "Aborted half-way, as asked."
+    ended = run.events()[-1]
+    assert isinstance(ended, RunEnded) and ended.error is not None
+    assert (ended.state, ended.error["code"]) == ("cancelled", "run.aborted")
+    assert "was aborted in the step b" in ended.error["what"]
+    assert states(run) == ({"a": "undone", "b": "undone"} if goes_back else {"a": "done", "b": "cancelled"})
+    assert (tmp_path / "a").exists() is not goes_back
+    if not goes_back:
+        run.clear_cancel()
+        assert not run.abort_asked()
+        (tmp_path / "b").touch()
+        assert await execute(run, instance, OPS) == ExitCode.DONE
+
+
+async def test_an_abort_between_two_steps_begins_no_more_but_reports(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    last = Step("report", "Report", "report", {}, atomic=True, always=True)
+    steps = touch("a", atomic=True), touch("b", atomic=True), last
+    run = create_run(instance, plan(tmp_path, *steps, on_failure="keep"))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepEnded):
+            run.ask_abort()
+
+    assert await execute(run, instance, {**OPS, "report": Report()}, listener=stop) == ExitCode.INTERRUPTED
+    assert states(run) == {"a": "done", "report": "done"}
+
+
 async def test_attaching_late_shows_what_watching_shows(tmp_path: Path) -> None:
     instance = Instance.at(tmp_path)
     run = create_run(instance, plan(tmp_path, touch("a", say=[f"line {n}" for n in range(500)]), touch("b")))
