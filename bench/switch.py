@@ -47,7 +47,7 @@ from bench.measure import Context, NotMeasured, Row, Timed, ratio_row, seconds, 
 from bench.startup import command
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import list_runs
-from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
 from tests.support.engine import Engine
 from tests.support.factory import Factory, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
@@ -177,9 +177,13 @@ class Ground:
 
     def _remove(self, version: str) -> None:
         """By id and with force, so with every name; the payload is this session's own, so nobody else has it."""
+        kept = f"{KEEP_REPOSITORY}/{self.factory.project}"
+        listed = self.engine.docker(
+            "image", "ls", kept, "--format", "{{.Repository}}:{{.Tag}}"
+        ).stdout.split()
         for name in (
             f"{self.repository}:{version}",
-            f"{KEEP_REPOSITORY}/{self.factory.project}:{version}",
+            *(n for n in listed if n.startswith(f"{kept}:{version}-")),
         ):
             identity = self.engine.docker("image", "inspect", "-f", "{{.Id}}", name, check=False).stdout
             if identity.strip():

@@ -94,7 +94,7 @@ def rollback(session: Session, version: str | None, when_idle: bool, deadline: f
     """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.holding import with_offers
-    from disinto_tui.runs.switch import plan_rollback
+    from disinto_tui.runs.rollback import plan_rollback
 
     instance = Instance.at(session.directory)
 

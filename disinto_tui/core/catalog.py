@@ -78,7 +78,8 @@ class Meta:
 
     `size` is all layers compressed and `pull` those not here yet, in bytes (-1 unknown). `fits` is whether it
     runs on this engine's platform. `at` says when the tag was last seen to mean this digest (unix seconds), by
-    which an offline list tells its age. `error` says why nothing is known.
+    which an offline list tells its age. `error` says why nothing is known. `here` is the id of the image that this
+    host has or runs under the tag, when it is another one: the tag was moved since.
     """
 
     digest: str = ""
@@ -96,6 +97,7 @@ class Meta:
     healthcheck: bool = False
     at: float = 0.0
     error: str = ""
+    here: str = ""
 
     @property
     def known(self) -> bool:
@@ -131,6 +133,8 @@ class VersionRow:
             found.append("newest")
         if marks.local and not marks.running:
             found.append("local")
+        if self.meta is not None and self.meta.here:
+            found.insert(1 if marks.running else 0, "▲ tag moved")
         if self.meta is not None and self.meta.fits is False:
             found.append("▲ not for this processor")
         return tuple(found)

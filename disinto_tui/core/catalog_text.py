@@ -131,6 +131,11 @@ def about(
     lines.append(("image", f"{catalog.repository}:{row.tag}"))
     if meta.known:
         lines.append(("digest", meta.digest))
+        if meta.here:
+            verb = "runs" if marks.running else "has"
+            lines.append(
+                ("moved", f"▲ this host {verb} {meta.here[:19]} under it, the registry has another image")
+            )
         moment = made_at(meta)
         if moment is not None:
             age = age_text(now - moment.timestamp())

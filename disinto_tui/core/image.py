@@ -100,6 +100,13 @@ class ImageRef:
         return replace(self, digest=digest)
 
 
+def local_name(reference: str) -> str:
+    """The name by which an engine is to have the image of a pin: with its tag when it has one (Compose is given that,
+    and a pull by digest sets none), else by its digest. Never the `latest` that nobody asked for. Raises BadInput."""
+    found = parse_image(reference)
+    return reference.partition("@")[0] if found.tag else reference
+
+
 def parse_image(text: str) -> ImageRef:
     """Read an image reference. No tag and no digest are added.
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from disinto_tui.adapters.instance import Instance
@@ -43,13 +43,15 @@ _TITLE, _REVISION = "org.opencontainers.image.title", "org.opencontainers.image.
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """What this host's engine said. `images` are the ids of the repository's tags, `ids` those of all images."""
+    """What this host's engine said. `images` are the ids of the repository's tags, `ids` those of all images,
+    `made_from` the ids that the running tags run."""
 
     platform: str
     images: Mapping[str, str]
     ids: frozenset[str]
     chains: frozenset[str]
     running: tuple[str, ...]
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
 
 _NOWHERE = _Here("", {}, frozenset(), frozenset(), ())
@@ -146,7 +148,7 @@ class VersionSource:
 
     async def plan_undo(self, *, when_idle: float | None = None) -> Prepared:
         """The way back to `Catalog.undo`. Raises what `plan_rollback` raises."""
-        from disinto_tui.runs.switch import plan_rollback
+        from disinto_tui.runs.rollback import plan_rollback
 
         return await plan_rollback(self._instance, when_idle=when_idle)
 
@@ -159,7 +161,7 @@ class VersionSource:
             seen = self._cache.digest(tag)
             info = self._cache.image(seen[0]) if seen else None
             if seen and info is not None:
-                found = self._known[tag] = self._meta(info, seen[1])
+                found = self._known[tag] = self._meta(tag, info, seen[1])
         return found
 
     async def details(
@@ -222,7 +224,7 @@ class VersionSource:
         else:
             try:
                 info = await self._learn(tag)
-                meta = self._meta(info, now)
+                meta = self._meta(tag, info, now)
                 self._memory.put_image(info)
                 self._memory.put_digest(tag, info.digest, now)
                 return meta
@@ -284,8 +286,11 @@ class VersionSource:
             error=reason,
         )
 
-    def _meta(self, info: ImageInfo, at: float) -> Meta:
+    def _meta(self, tag: str, info: ImageInfo, at: float) -> Meta:
         config, mine = info.config, self._here.platform
+        # An image id is the configuration's digest, or with containerd's store the manifest's (observed).
+        here = self._here.made_from.get(tag) or self._here.images.get(tag, "")
+        moved = bool(here) and here not in (info.config_digest, info.manifest_digest, info.digest)
         fits = None
         if mine:
             fits = any(Platform.parse(mine).fit(platform) > 0 for platform in info.platforms)
@@ -304,6 +309,7 @@ class VersionSource:
             user=config.user,
             healthcheck=bool(config.healthcheck),
             at=at,
+            here=here if moved else "",
         )
 
     # -- what is asked -----------------------------------------------------------------------------------------
@@ -394,15 +400,18 @@ class VersionSource:
             find_project(engine, self._instance),
         )
         ids = frozenset(str(item["Id"]) for item in await engine.images())
-        running = []
+        running: dict[str, str] = {}
         for item in found.containers:
             live = container_state(item) not in ("exited", "created", "dead")
-            if live and is_agents_service(service_of(item)):
-                reference = str((item.get("Config") or {}).get("Image", ""))
-                running.append(version_of(await engine.image(str(item["Image"])), reference))
+            if not live or not is_agents_service(service_of(item)):
+                continue
+            reference, made_from = str((item.get("Config") or {}).get("Image", "")), str(item["Image"])
+            named = pinned_reference({"AGENTS_IMAGE": reference})
+            # What runs from another repository is no version of this one, whatever its tag.
+            if named is None or named.name == self._of.name or made_from in images.values():
+                running.setdefault(version_of(await engine.image(made_from), reference), made_from)
         self._engine = engine
-        distinct = tuple(dict.fromkeys(running))
-        return _Here(info.platform, images, ids, frozenset(chains), distinct)
+        return _Here(info.platform, images, ids, frozenset(chains), tuple(running), running)
 
     # -- putting it together -----------------------------------------------------------------------------------
 
@@ -427,7 +436,9 @@ class VersionSource:
                 offline=bool(image),
                 past=past.get(tag),
             )
-        undo = last_good_before(self._history, self._pin)
+        # Without a pin the way back is from what runs, as `rollback` sees it.
+        current = self._pin or next((f"{self._of.name}:{tag}" for tag in here.running if tag), "")
+        undo = last_good_before(self._history, current)
         return Catalog(
             self._of.name,
             ordered,

@@ -179,15 +179,18 @@ def same_start(entry: Entry, reference: str, digest: str) -> bool:
     )
 
 
+def rollback_order(entries: list[Entry], current: str) -> list[Entry]:
+    """Every version but the current one that was seen healthy here, as `rollback` chooses: those not rolled back from
+    first, then the others, both newest first."""
+    behind = left_behind(entries)
+    now = next((entry for entry in entries if entry.good and entry.reference == current), None)
+    digest = now.digest if now is not None else ""
+    others = [entry for entry in known_good(entries) if not same_start(entry, current, digest)]
+    return sorted(others, key=lambda entry: entry.reference in behind)
+
+
 def last_good_before(entries: list[Entry], current: str) -> Entry | None:
     """Where `rollback` without an argument goes: the newest known good that is not the current one and was
     not itself rolled back from. None when there is no such version."""
-    behind = left_behind(entries)
-    now = next((entry for entry in entries if entry.good and entry.reference == current), None)
-    for entry in known_good(entries):
-        if (
-            not same_start(entry, current, now.digest if now is not None else "")
-            and entry.reference not in behind
-        ):
-            return entry
-    return None
+    first = next(iter(rollback_order(entries, current)), None)
+    return None if first is None or first.reference in left_behind(entries) else first

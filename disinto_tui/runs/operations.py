@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
+from disinto_tui.runs.ops_keep import KeepImage, NameImage, RecordGood
 from disinto_tui.runs.ops_restart import RestartAgents
 from disinto_tui.runs.ops_result import CommitResult
 from disinto_tui.runs.ops_script import Script
@@ -20,7 +21,7 @@ from disinto_tui.runs.ops_stack import (
     Up,
     WaitHealthy,
 )
-from disinto_tui.runs.ops_switch import KeepImage, NameImage, RecordGood, Recreate, SameTag, WatchSwitch
+from disinto_tui.runs.ops_switch import Recreate, SameTag, WatchSwitch
 from disinto_tui.runs.ops_tags import PushMirrors, TagMain
 from disinto_tui.runs.release import ReleasePreflight
 from disinto_tui.runs.runner import Operation

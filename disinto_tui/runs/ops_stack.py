@@ -186,7 +186,8 @@ class PullImages:
     async def _pull(self, ctx: Context, engine: Engine, reference: str, digest: str) -> None:
         name = reference.split("@", maxsplit=1)[0]
         repository, _, tag = name.rpartition(":")
-        if "/" in tag or not repository:
+        named = repository and "/" not in tag
+        if not named:
             repository, tag = name, "latest"
         wanted = f"{repository}@{digest}" if digest else f"{repository}:{tag}"
         ctx.say(f"pulling {wanted}")
@@ -207,7 +208,7 @@ class PullImages:
                 "Look at the engine (`docker info`), then run it again; what was there is untouched.",
                 code="pull.failed",
             )
-        if digest:
+        if digest and (named or "@" not in reference):
             # Compose is given the tag; a pull by digest leaves the image without one (observed).
             await engine.tag(image.id, repository, tag)
 

@@ -1,4 +1,4 @@
-"""Operations of a switch: is the tag still the same, keep the old image, recreate, watch, remember."""
+"""Operations of a switch: is the tag still the same, recreate, watch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from disinto_tui.core.image import parse_image
 from disinto_tui.runs.echo import echoed
 from disinto_tui.runs.env import env_now
 from disinto_tui.runs.health import Patience, Verdict, ended_well, service_of, unhealthy, watch
-from disinto_tui.runs.history import KEPT, history, known_good, short
+from disinto_tui.runs.history import short
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
 from disinto_tui.runs.project import target_of_files
 from disinto_tui.runs.runner import Context
 from disinto_tui.runs.versions import open_registry
 
-KEEP_REPOSITORY = "disinto-kept"
-"""`disinto-kept/<project>:<version>` are names of ours on images that undo may need; never pushed."""
 _BACK_SECONDS = 120.0
 
 
@@ -59,57 +57,6 @@ class SameTag:
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Nothing was done."""
         return None
-
-
-class NameImage:
-    """`reference`, `image`: an image that is here under our own or another name gets the reference's."""
-
-    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """It has it."""
-        image = await Engine(ctx.plan.endpoint).image(params["reference"])
-        return "It has it already." if image is not None and image.id == params["image"] else None
-
-    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Tag it. Raises Failed when the image is gone."""
-        reference = parse_image(params["reference"])
-        await Engine(ctx.plan.endpoint).tag(params["image"], reference.familiar, reference.tag or "latest")
-        return {}
-
-    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """A name harms nobody."""
-        return None
-
-
-class KeepImage:
-    """`images`, `reference`: the images that run now get a name of ours, so that no prune takes them."""
-
-    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Tagging is cheap."""
-        return None
-
-    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Tag them; an image that is gone already is said, and is no reason to stop."""
-        engine = Engine(ctx.plan.endpoint)
-        named = await engine.image(params["reference"]) if params["reference"] else None
-        for image in params["images"]:
-            # Two services may run two images: only the one that the pin means is called by its version.
-            its = len(params["images"]) == 1 or (named is not None and named.id == image)
-            version = short(params["reference"]) if params["reference"] and its else image[7:19]
-            await _keep(ctx, engine, image, version)
-        return {}
-
-    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """The name stays: the image is the one that runs again."""
-        return None
-
-
-async def _keep(ctx: Context, engine: Engine, image: str, version: str) -> None:
-    name = f"{KEEP_REPOSITORY}/{ctx.plan.project}"
-    try:
-        await engine.tag(image, name, version)
-        ctx.say(f"kept as {name}:{version}")
-    except Failed as error:
-        ctx.say(f"{image[:19]} could not be kept: {error.why}")
 
 
 class Recreate:
@@ -387,42 +334,3 @@ async def _raise_bad(ctx: Context, engine: Engine, verdicts: Sequence[Verdict]) 
                 code=failure.code,
                 details=failure.details,
             )
-
-
-class RecordGood:
-    """`reference`: keep the image that runs now, and let go of kept ones that undo will not need."""
-
-    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Tagging is cheap."""
-        return None
-
-    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Tag, and take our name off all but the last known-good images. Never a reason to go back."""
-        try:
-            await self._record(ctx, params)
-        except DisintoError as error:
-            ctx.say(f"not kept: {error.what} {error.why}")
-        return {}
-
-    async def _record(self, ctx: Context, params: Mapping[str, Any]) -> None:
-        engine = Engine(ctx.plan.endpoint)
-        image = await engine.image(params["reference"].partition("@")[0])
-        if image is not None:
-            await _keep(ctx, engine, image.id, short(params["reference"]))
-        good = [short(params["reference"])]
-        if ctx.plan.facts.get("from"):
-            good.append(short(str(ctx.plan.facts["from"])))  # known good or not, undo leads there
-        good += [entry.version for entry in known_good(history(ctx.instance)) if entry.version not in good]
-        name = f"{KEEP_REPOSITORY}/{ctx.plan.project}"
-        for item in await engine.images(name):
-            for tag in item.get("RepoTags") or ():
-                if str(tag).rpartition(":")[2] not in good[: KEPT + 1]:
-                    try:
-                        await engine.untag(str(tag))
-                        ctx.say(f"{tag} is no longer kept")
-                    except Failed as error:
-                        ctx.say(f"{tag} stays: {error.why}")
-
-    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """A name harms nobody."""
-        return None

@@ -19,13 +19,14 @@ from typing import Any
 from disinto_tui.adapters.compose import ComposeTarget, config
 from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
 from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused, Unavailable
-from disinto_tui.core.image import ImageRef, parse_image, resolve_operator_input
+from disinto_tui.core.image import ImageRef, local_name, parse_image, resolve_operator_input
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs import preflight
 from disinto_tui.runs.env import Env, load_env, refuse_both, with_pin
 from disinto_tui.runs.health import container_state, service_of
-from disinto_tui.runs.history import Entry, history, last_good_before, left_behind, short
+from disinto_tui.runs.history import Entry, history, left_behind, short
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
 from disinto_tui.runs.lifecycle import factory_of, repository_of, require_stack, shell_override
@@ -106,38 +107,6 @@ async def plan_switch(request: SwitchRequest) -> Prepared:
         notes.append("no digest is known for it here, so its tag alone is pinned")
     wanted = replace(wanted, notes=(*wanted.notes, *notes))
     return await _plan(request, engine, info, env.get(_VARIABLE, ""), found, definitions, wanted, pin)
-
-
-async def plan_rollback(
-    instance: Instance, wanted: str = "", *, when_idle: float | None = None, soak: float = SOAK_SECONDS
-) -> Prepared:
-    """The switch back: to the last known good before the current version, or to the one named.
-
-    Raises BadInput `rollback.none` when no other version was ever known good here.
-    """
-    entries = history(instance)
-    env = (await load_env(instance)).values
-    current = env.get(_VARIABLE, "")
-    if wanted:
-        target = resolve_operator_input(wanted, repository_of(instance, env))
-        names = {str(target), f"{target.name}:{target.tag}"}
-        known = next(
-            (item for item in entries if item.good and item.reference.partition("@")[0] in names), None
-        )
-    else:
-        known = last_good_before(entries, current)
-        if known is None:
-            raise BadInput(
-                "There is no version to roll back to.",
-                "No other version was seen healthy on this instance.",
-                "`disinto versions` lists what there is, `disinto use VERSION` switches to one.",
-                code="rollback.none",
-            )
-    reference = wanted or known.reference  # type: ignore[union-attr]  # one of both is there
-    pinned = True if known is not None and "@" in known.reference else None
-    return await plan_switch(
-        SwitchRequest(instance, reference, pinned, when_idle, soak, kind="rollback", known=known)
-    )
 
 
 # -- resolving -------------------------------------------------------------------------------------------------
@@ -268,8 +237,9 @@ async def _plan(
     live = [item for item in mine if container_state(item) not in ("exited", "created", "dead")]
     # The runner is one action's own; the next one is started from the same pin anyway.
     services = sorted({service_of(item) for item in live} & set(definitions))
-    plain = pin.partition("@")[0]
-    here = await image_is_here(engine, plain, wanted.digest) or bool(wanted.image)
+    plain = local_name(pin)
+    # Under a digest alone an image can only be started when the engine has a record of it.
+    here = await image_is_here(engine, plain, wanted.digest) or bool(wanted.image and wanted.reference.tag)
     pull = ImagePull(plain, wanted.digest, wanted.size, here)
     preflight.check_disk([pull], info, engine.endpoint)
     works = await busy(engine, live)
@@ -291,7 +261,7 @@ async def _plan(
         found.name,
         engine.endpoint,
         tuple(steps),
-        (_env_change(found.env, before, pin, new == old),),
+        (_env_change(found.env, before, pin, old, new),),
         _services(found, definitions, services, settled),
         (pull,),
         downtime="about 0.5 s for each recreated service" if services else "none, no agent runs",
@@ -324,7 +294,7 @@ def _steps(
     new: bytes,
     well: Collection[str],
 ) -> list[Step]:
-    plain = pin.partition("@")[0]
+    plain = local_name(pin)
     steps: list[Step] = []
     # An image that is here already is meant itself, whatever its tag means in the registry by now.
     if wanted.reference.tag and request.known is None and not wanted.image:
@@ -332,7 +302,7 @@ def _steps(
         steps.append(
             Step("same", "Look whether the tag still means that image", "same-tag", same, writes=False)
         )
-    if wanted.image:
+    if wanted.image and wanted.reference.tag:
         name = {"reference": plain, "image": wanted.image}
         steps.append(Step("name", "Give the image its name back", "name-image", name, "it is on this host"))
     elif not here:
@@ -367,7 +337,8 @@ def _steps(
         steps.append(Step("recreate", "Recreate", "recreate", recreate, "their image changes", atomic=True))
         watch = {"services": services, "reference": plain, "timeout": HEALTH_SECONDS, "soak": request.soak}
         steps.append(Step("watch", "Watch their health", "watch-switch", watch, writes=False, atomic=True))
-        steps.append(Step("record", "Keep it as known good", "record-good", {"reference": pin}))
+        kept = {"reference": pin, "images": sorted(set(images.values()))}
+        steps.append(Step("record", "Keep it as known good", "record-good", kept))
     return steps
 
 
@@ -398,14 +369,28 @@ def _refuse_override(found: Found, definitions: Mapping[str, Any], using: Collec
 def _way_back(before: str, live: Sequence[Mapping[str, Any]]) -> str:
     """The reference that undo brings up again: what runs was made from it, which is not the pin where the pin
     is missing or was edited by hand."""
-    made_from = sorted({str((item.get("Config") or {}).get("Image", "")) for item in live} - {""})
-    if before in made_from or not made_from or (before and len(made_from) > 1):
+    started = made_from(live)
+    if before in started or not started or (before and len(started) > 1):
         return before
-    return made_from[0]
+    return started[0]
 
 
-def _env_change(env: Env, before: str, pin: str, same: bool) -> FileChange:
-    diff = "" if same else "\n".join([*([f"-{_VARIABLE}={before}"] if before else []), f"+{_VARIABLE}={pin}"])
+def made_from(containers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The references that containers were started from, as their makers named them, each once."""
+    return sorted({str((item.get("Config") or {}).get("Image", "")) for item in containers} - {""})
+
+
+def _env_change(env: Env, before: str, pin: str, old: bytes, new: bytes) -> FileChange:
+    same = old == new
+    if same or env.kind == "sealed":
+        removed, added = [f"{_VARIABLE}={before}"] if before else [], [f"{_VARIABLE}={pin}"]
+    else:
+        # As it is written: a pin that was put together from variables is written out from now on.
+        removed, added = (
+            [f"{_VARIABLE}={raw}"] if (raw := EnvFile.parse(data).get_raw(_VARIABLE)) is not None else []
+            for data in (old, new)
+        )
+    diff = "" if same else "\n".join([*(f"-{line}" for line in removed), *(f"+{line}" for line in added)])
     note = "by sops, encrypted as before" if env.kind == "sealed" else ""
     return FileChange(env.name, "keep" if same else "change", diff, secret=True, note=note)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine.conftest import SampleImages
+from tests.engine.test_switch import QUICK
 from tests.support.engine import Engine
 from tests.support.factory import Factory, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
@@ -25,7 +26,10 @@ def factory(
     with ForgeDouble(default_state()) as forge:
         text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
         text = text.replace("[factory]\n", "[factory]\npin_digest = true\n", 1)
-        yield new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text)
+        made.directory.mkdir()
+        (made.directory / "docker-compose.override.yml").write_text(QUICK)
+        yield made
     engine.remove(f"label=com.docker.compose.project={project}")
 
 
@@ -34,7 +38,7 @@ def pinned(factory: Factory) -> str:
     return next(line.partition("=")[2] for line in lines if line.startswith("AGENTS_IMAGE="))
 
 
-def test_init_use_and_rollback_pin_it(factory: Factory, sample_images: SampleImages) -> None:
+def test_init_use_and_rollback_pin_it(factory: Factory, engine: Engine, sample_images: SampleImages) -> None:
     said = factory.init()
     assert said.code == 0, said.err
     assert pinned(factory) == sample_images.versions["v0.2.0"]
@@ -61,6 +65,35 @@ def test_init_use_and_rollback_pin_it(factory: Factory, sample_images: SampleIma
     moved = pinned(factory)
     assert moved.startswith(sample_images.reference("v0.2.0") + "@sha256:")
     assert moved != sample_images.versions["v0.2.0"]
+    kept = {
+        name for name in engine.references() if name.startswith(f"disinto-kept/{factory.project}:v0.2.0-")
+    }
+    assert len(kept) == 2  # the image from before is what undo leads to, whatever the tag means by now
+    # Back to what the tag meant before: it was seen healthy here, so nothing is asked and nothing pulled.
+    said = factory.cli("rollback", *SOAK)
+    assert said.code == 0, said.err
+    assert pinned(factory) == sample_images.versions["v0.2.0"]
+    row = factory.cli("versions", "--json").document["versions"][1]
+    assert row["tag"] == "v0.2.0" and row["running"] and row["meta"]["here"].startswith("sha256:")
+    assert "tag moved" in factory.cli("versions").out
+
+
+def test_a_digest_without_a_tag_makes_no_latest(
+    factory: Factory, engine: Engine, sample_images: SampleImages
+) -> None:
+    exact = sample_images.versions["v0.1.0"].replace(":v0.1.0@", "@")
+    said = factory.cli("use", exact, *SOAK)
+    assert said.code == 0, said.err
+    assert pinned(factory) == exact
+    assert factory.cli("status", "--offline", "--json").document["running_versions"] == ["v0.1.0"]
+    assert f"{sample_images.repository}:latest" not in engine.references()
+    said = factory.cli("rollback", *SOAK)
+    assert said.code == 0, said.err
+    assert pinned(factory) != exact
+    said = factory.cli("use", exact, *SOAK)
+    assert said.code == 0, said.err
+    assert "pulling" not in said.err
+    assert factory.cli("use", "v0.2.0", *SOAK).code == 0
 
 
 def test_a_project_file_that_cannot_be_read_is_said(factory: Factory) -> None:

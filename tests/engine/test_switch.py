@@ -233,7 +233,8 @@ def test_known_good_images_carry_a_name_of_ours(factory: Factory, engine: Engine
     for version in ("v0.1.0", "v0.3.0", "v0.2.0"):
         assert use(factory, version).code == 0
     names = {name for name in engine.references() if name.startswith(f"disinto-kept/{factory.project}:")}
-    assert {name.rpartition(":")[2] for name in names} >= {"v0.1.0", "v0.2.0", "v0.3.0"}
+    versions = {name.rpartition(":")[2].rpartition("-")[0] for name in names}
+    assert versions >= {"v0.1.0", "v0.2.0", "v0.3.0"}
     assert len(names) <= 4
     # A pull name that was taken away comes back from ours, without a registry.
     reference = pinned(factory).replace("v0.2.0", "v0.3.0")

@@ -101,7 +101,7 @@ def test_two_services_on_two_images_come_back_together(
     assert pinned(factory).endswith(":v0.3.0")
     assert factory.cli("use", "v0.2.0", *SOAK).code == 0  # it holds up nothing
     kept = {name for name in engine.references() if name.startswith(f"disinto-kept/{factory.project}:")}
-    assert f"disinto-kept/{factory.project}:v0.3.0" in kept
+    assert any(name.startswith(f"disinto-kept/{factory.project}:v0.3.0-") for name in kept)
 
 
 def test_a_failure_before_the_recreate_condemns_nobody(factory: Factory, engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,24 @@ async def test_what_another_repository_left_here_is_no_version_of_this_one(
     assert found.marks["v0.0.9"].offline  # its image is here, under whatever name
     assert not found.marks["v0.1.0"].offline
     assert not any(marks.running for marks in found.marks.values())
+
+
+async def test_a_tag_that_was_moved_since_it_runs_here_is_said(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = stub_with("v0.1.0", "v0.2.0")
+    async with serving(stub) as url:
+        of = source(instance(tmp_path, url), clock)
+        same = json.loads(stub.documents[stub.tags["v0.2.0"]][1])["config"]["digest"]
+        here = {"v0.1.0": "sha256:other", "v0.2.0": same}
+        told = _Here("linux/amd64", here, frozenset(here.values()), frozenset(), ("v0.1.0",), here)
+        hearing(of, monkeypatch, told)
+        catalog = await of.asked()
+        metas = await all_details(of, "v0.1.0", "v0.2.0")
+        await of.close()
+    assert metas["v0.1.0"].here == "sha256:other"
+    assert "▲ tag moved" in catalog.row("v0.1.0", metas["v0.1.0"]).words
+    assert not metas["v0.2.0"].here
 
 
 async def test_the_way_back_to_another_repository_has_a_name(tmp_path: Path, clock: Clock) -> None:

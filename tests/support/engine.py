@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from disinto_tui.runs.ops_switch import KEEP_REPOSITORY
+from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
 from tests.support.processes import poll
 
 ROOT = Path(__file__).resolve().parents[2]

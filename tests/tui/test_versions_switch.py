@@ -197,7 +197,7 @@ async def test_u_on_home_and_what_home_advises_lead_to_the_review(
         asked.append(("there", request.wanted))
         return prepared(request.wanted)
 
-    monkeypatch.setattr("disinto_tui.runs.switch.plan_rollback", back)
+    monkeypatch.setattr("disinto_tui.runs.rollback.plan_rollback", back)
     monkeypatch.setattr("disinto_tui.runs.switch.plan_switch", there)
     monkeypatch.setattr("disinto_tui.runs.catalog.VersionSource", lambda instance: FakeSource())
     advice = (

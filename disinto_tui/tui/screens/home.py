@@ -336,7 +336,8 @@ class HomeScreen(DisintoScreen[None]):
         instance = self.disinto.instance
 
         async def plan(when_idle: float | None) -> Prepared:
-            from disinto_tui.runs.switch import SwitchRequest, plan_rollback, plan_switch
+            from disinto_tui.runs.rollback import plan_rollback
+            from disinto_tui.runs.switch import SwitchRequest, plan_switch
 
             if back:
                 return await plan_rollback(instance, version, when_idle=when_idle)

@@ -21,7 +21,7 @@ _TONES = {"●": "good", "✓": "good", "✗": "bad", "▲": "warn"}
 _ORDER = (
     ("title", "made", "for", "pull", "volumes", "not asked"),
     ("against",),
-    ("image", "digest", "revision"),
+    ("image", "moved", "digest", "revision"),
     ("labels",),
 )
 _DIGEST = len("sha256:") + 12
@@ -42,9 +42,10 @@ class Subject:
 def switch_text(subject: Subject) -> str:
     """What a switch to it would do, in a sentence."""
     marks, meta = subject.row.marks, subject.row.meta
-    if marks.running and marks.pinned:
+    moved = meta is not None and bool(meta.here)
+    if marks.running and marks.pinned and not moved:
         return "nothing to do, it runs"
-    if (meta is not None and meta.pull == 0) or marks.offline:
+    if (meta is not None and meta.pull == 0) or (marks.offline and not moved):
         pulls = "pulls nothing"
     elif meta is None or meta.pull < 0:
         pulls = "pulls what is missing"
