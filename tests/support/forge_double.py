@@ -44,9 +44,15 @@ async def manners(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith(PREFIX) and state.require_signin and not credentials(request)[0]:
         raise failure(403, "Only signed in user is allowed to call APIs.")
     try:
-        return await handler(request)
+        answer = await handler(request)
     except web.HTTPNotFound as error:
         raise not_found() from error
+    for method, end in state.late:
+        if request.method == method and request.path.endswith(end) and request.transport is not None:
+            state.late.remove((method, end))
+            request.transport.abort()
+            break
+    return answer
 
 
 async def front_page(request: web.Request) -> web.Response:

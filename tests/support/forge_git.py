@@ -18,6 +18,7 @@ from tests.support.forge_http import (
     body,
     failure,
     may_admin,
+    may_write,
     not_found,
     nothing,
     page,
@@ -27,7 +28,7 @@ from tests.support.forge_http import (
     who,
     writable,
 )
-from tests.support.forge_state import CREATED, Json, Repo, Tag, sha
+from tests.support.forge_state import CREATED, Json, Repo, Tag, User, sha
 from tests.support.forge_users import repo_json
 
 routes = web.RouteTableDef()
@@ -98,28 +99,47 @@ async def create_label(request: web.Request) -> web.Response:
 # --- branches ---------------------------------------------------------------------------------
 
 
-def branch_json(found: Repo, name: str) -> Json:
-    rule = next((rule for rule in found.protections.values() if rule["rule_name"] == name), None)
+def branch_json(found: Repo, name: str, asking: User | None) -> Json:
+    """A branch as the one who asks sees it: the rule's name is for admins, the rest for everybody."""
+    rule = found.rule_of(name)
     return {
         "name": name,
         "commit": {"id": found.branches[name][-1], "message": "", "timestamp": CREATED},
         "protected": rule is not None,
         "required_approvals": rule.get("required_approvals", 0) if rule else 0,
-        "effective_branch_protection_name": name if rule else "",
-        "user_can_push": rule is None or bool(rule.get("enable_push")),
-        "user_can_merge": True,
+        "enable_status_check": bool(rule and rule["enable_status_check"]),
+        "effective_branch_protection_name": rule["rule_name"] if rule and may_admin(found, asking) else "",
+        "user_can_push": may_push(found, name, asking),
+        "user_can_merge": may_write(found, asking) and may_merge(rule, asking),
     }
+
+
+def may_push(found: Repo, branch: str, user: User | None) -> bool:
+    rule = found.rule_of(branch)
+    if user is None or not may_write(found, user):
+        return False
+    if rule is None:
+        return True
+    if not rule["enable_push"]:
+        return may_admin(found, user) and not rule["apply_to_admins"]
+    return not rule["enable_push_whitelist"] or user.login in rule["push_whitelist_usernames"]
+
+
+def may_merge(rule: Json | None, user: User | None) -> bool:
+    if rule is None or not rule["enable_merge_whitelist"]:
+        return True
+    return user is not None and user.login in rule["merge_whitelist_usernames"]
 
 
 @routes.get(f"{REPO}/branches")
 async def branches(request: web.Request) -> web.Response:
     found = readable(request)
-    return page(request, [branch_json(found, name) for name in sorted(found.branches)])
+    return page(request, [branch_json(found, name, who(request)) for name in sorted(found.branches)])
 
 
 @routes.post(f"{REPO}/branches")
 async def create_branch(request: web.Request) -> web.Response:
-    found, _ = writable(request)
+    found, user = writable(request)
     given = await body(request)
     new = str(given.get("new_branch_name", ""))
     old = str(given.get("old_ref_name") or given.get("old_branch_name") or found.default_branch)
@@ -134,7 +154,7 @@ async def create_branch(request: web.Request) -> web.Response:
     found.fork_branch(new, old if old in found.branches else source)
     history = found.branches[new]
     del history[history.index(commit) + 1 :]
-    return reply(branch_json(found, new), 201)
+    return reply(branch_json(found, new, user), 201)
 
 
 # A branch name may hold slashes; without `.+` `feature/x` would be unknown. It must come after every
@@ -143,7 +163,7 @@ async def branch(request: web.Request) -> web.Response:
     found, name = readable(request), request.match_info["branch"]
     if name not in found.branches:
         raise not_found()
-    return reply(branch_json(found, name))
+    return reply(branch_json(found, name, who(request)))
 
 
 async def delete_branch(request: web.Request) -> web.Response:
@@ -151,9 +171,12 @@ async def delete_branch(request: web.Request) -> web.Response:
     name = request.match_info["branch"]
     if name not in found.branches:
         raise not_found()
-    if name == found.default_branch or name in found.protections:
+    if name == found.default_branch or found.rule_of(name):
         raise failure(403, "branch protected")
     del found.branches[name]
+    for pull in found.pulls.values():
+        if pull.head == name and pull.state == "open":
+            pull.state = "closed"
     found.trees.pop(name, None)
     return nothing()
 
@@ -162,6 +185,8 @@ async def delete_branch(request: web.Request) -> web.Response:
 
 RULE_DEFAULTS: Json = {
     "enable_push": False,
+    "enable_push_whitelist": False,
+    "push_whitelist_usernames": [],
     "enable_merge_whitelist": False,
     "merge_whitelist_usernames": [],
     "required_approvals": 0,
@@ -174,7 +199,8 @@ RULE_DEFAULTS: Json = {
 
 
 def _check_rule(request: web.Request, given: Json) -> None:
-    for login in given.get("merge_whitelist_usernames", []):
+    named = [*given.get("merge_whitelist_usernames", []), *given.get("push_whitelist_usernames", [])]
+    for login in named:
         if login not in request.app[STATE].users:
             raise failure(422, f"user does not exist [name: {login}]")
 
@@ -377,12 +403,7 @@ async def write_contents(request: web.Request) -> web.Response:
             raise failure(422, f"branch already exists [name: {branch}]")
         found.fork_branch(branch, base)
     else:
-        rule = found.protections.get(base)
-        if (
-            rule
-            and not rule.get("enable_push")
-            and (rule.get("apply_to_admins") or not may_admin(found, user))
-        ):
+        if not may_push(found, base, user):
             raise failure(403, "branch is protected: direct push is not allowed")
     commit = found.write(branch, path, data, str(given.get("message", "")))
     for pull in found.pulls.values():

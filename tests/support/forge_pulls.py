@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from tests.support.forge_git import may_merge
 from tests.support.forge_http import (
     STATE,
     body,
@@ -39,7 +40,7 @@ def pull_json(request: web.Request, repo: Repo, pull: Pull) -> Json:
         "base": {"ref": pull.base, "sha": repo.branches[pull.base][-1], "label": pull.base},
         "labels": [one for one in repo.labels if one["id"] in pull.labels],
         "draft": pull.title.startswith(("WIP:", "Draft:")),
-        "mergeable": pull.mergeable and pull.state == "open",
+        "mergeable": pull.mergeable and not pull.checking and pull.state == "open",
         "merged": pull.merged,
         "merged_at": CREATED if pull.merged else None,
         "merged_by": {"login": pull.merged_by} if pull.merged_by else None,
@@ -104,7 +105,10 @@ async def create_pull(request: web.Request) -> web.Response:
 @routes.get(ONE)
 async def pull(request: web.Request) -> web.Response:
     repo = readable(request)
-    return reply(pull_json(request, repo, _pull(request, repo)))
+    found = _pull(request, repo)
+    answer = reply(pull_json(request, repo, found))
+    found.checking = max(0, found.checking - 1)
+    return answer
 
 
 @routes.patch(ONE)
@@ -124,9 +128,11 @@ async def edit_pull(request: web.Request) -> web.Response:
 async def files(request: web.Request) -> web.Response:
     repo = readable(request)
     found = _pull(request, repo)
-    old, new = repo.trees.get(found.base, {}), repo.trees.get(found.head, {})
-    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    kinds = ["added" if name not in old else "deleted" if name not in new else "changed" for name in changed]
+    before, changed = repo.forks.get(found.head, {}), repo.changed_on(found.head)
+    kinds = [
+        "added" if name not in before else "deleted" if data is None else "changed"
+        for name, data in changed.items()
+    ]
     return page(
         request, [{"filename": name, "status": kind} for name, kind in zip(changed, kinds, strict=True)]
     )
@@ -135,24 +141,35 @@ async def files(request: web.Request) -> web.Response:
 # --- merging ----------------------------------------------------------------------------------
 
 
-def _obstacle(repo: Repo, found: Pull, user: User, given: Json) -> tuple[int, str] | None:
-    """Why it cannot be merged now, as (status, message)."""
+def _hindrance(repo: Repo, found: Pull, user: User, given: Json) -> tuple[int, str] | None:
+    """Why it can be neither merged nor scheduled, as (status, message)."""
     if found.merged or found.state != "open":
         return 405, "The pull request is already merged or closed"
+    rule = repo.rule_of(found.base)
+    if not may_merge(rule, user):
+        return 405, "User not allowed to merge PR"
     if found.title.startswith(("WIP:", "Draft:")):
         return 405, "Work in progress PRs cannot be merged"
     if given.get("head_commit_id") and given["head_commit_id"] != found.head_sha:
         return 409, "head out of date"
-    if not found.mergeable:
+    if not found.mergeable or found.checking:
         return 405, "Please try again later"
-    rule = repo.protections.get(found.base)
+    return None
+
+
+def _protection(repo: Repo, found: Pull, user: User, given: Json) -> tuple[int, str] | None:
+    """What the branch's rule still waits for: it holds up a merge, and not that one is scheduled."""
+    rule = repo.rule_of(found.base)
     if rule is None or (
         given.get("force_merge") and may_admin(repo, user) and not rule.get("apply_to_admins")
     ):
         return None
-    if rule["enable_merge_whitelist"] and user.login not in rule["merge_whitelist_usernames"]:
-        return 405, "User not allowed to merge PR"
-    official = {review.user: review.state for review in found.reviews if review.state != "COMMENT"}
+    official = {
+        review.user: review.state
+        for review in found.reviews
+        if review.state != "COMMENT"
+        and not (rule["dismiss_stale_approvals"] and review.commit != found.head_sha)
+    }
     if list(official.values()).count("APPROVED") < rule["required_approvals"]:
         return 405, "Does not have enough approvals"
     if rule["block_on_rejected_reviews"] and "REQUEST_CHANGES" in official.values():
@@ -165,7 +182,12 @@ def _obstacle(repo: Repo, found: Pull, user: User, given: Json) -> tuple[int, st
 
 
 def merge_now(repo: Repo, found: Pull, user: str) -> None:
-    repo.trees[found.base] = dict(repo.trees.get(found.head, {}))
+    tree = repo.trees.setdefault(found.base, {})
+    for name, data in repo.changed_on(found.head).items():
+        if data is None:
+            tree.pop(name, None)
+        else:
+            tree[name] = data
     history = repo.branches[found.base]
     history.extend(commit for commit in repo.branches[found.head] if commit not in history)
     found.merge_sha = repo.commit(found.base, f"Merge pull request #{found.number}")
@@ -185,14 +207,16 @@ async def merge(request: web.Request) -> web.Response:
     found, given = _pull(request, repo), await body(request)
     if given.get("Do") not in STYLES:
         raise failure(422, "[Do]: In")
-    obstacle = _obstacle(repo, found, user, given)
-    if given.get("merge_when_checks_succeed") and obstacle and obstacle[0] == 405 and found.state == "open":
+    hindrance, missing = _hindrance(repo, found, user, given), _protection(repo, found, user, given)
+    if hindrance:
+        raise failure(*hindrance)
+    if given.get("merge_when_checks_succeed") and missing:
         if found.scheduled:
-            raise failure(409, "pull request is already scheduled to merge")
-        found.scheduled = True
+            raise failure(409, f"pull request is already scheduled to auto merge [pull_id: {found.number}]")
+        found.scheduled, found.scheduled_by = True, user.login
         return reply({}, 201)  # scheduled, not merged
-    if obstacle:
-        raise failure(*obstacle)
+    if missing:
+        raise failure(*missing)
     merge_now(repo, found, user.login)
     if given.get("delete_branch_after_merge") and found.head != repo.default_branch:
         repo.branches.pop(found.head, None)
@@ -245,8 +269,9 @@ async def create_review(request: web.Request) -> web.Response:
         request.app[STATE].next_id(), user.login, EVENTS[event], given.get("body", ""), found.head_sha
     )
     found.reviews.append(made)
-    if found.scheduled and _obstacle(repo, found, user, {}) is None:
-        merge_now(repo, found, found.user)
+    by = request.app[STATE].users.get(found.scheduled_by)
+    if found.scheduled and by and not (_hindrance(repo, found, by, {}) or _protection(repo, found, by, {})):
+        merge_now(repo, found, by.login)
     return reply(review_json(found, made))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 ADMIN_TOKEN = "a" * 39 + "1"  # nosec: a made-up token of a made-up forge
@@ -98,6 +99,10 @@ class Pull:
     merge_sha: str | None = None
     mergeable: bool = True
     scheduled: bool = False
+    # whose schedule it is: the merge is theirs
+    scheduled_by: str = ""
+    # how many more questions are answered while the forge still checks for conflicts (it does so afterwards)
+    checking: int = 0
     labels: list[int] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
 
@@ -114,6 +119,8 @@ class Repo:
     branches: dict[str, list[str]] = field(default_factory=dict)
     # branch -> path -> bytes
     trees: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    # branch -> the files it began with
+    forks: dict[str, dict[str, bytes]] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     protections: dict[str, Json] = field(default_factory=dict)
     pulls: dict[int, Pull] = field(default_factory=dict)
@@ -143,9 +150,22 @@ class Repo:
             tree[path] = content
         return self.commit(branch, why)
 
+    def rule_of(self, branch: str) -> Json | None:
+        """The rule that holds for a branch: the one of its very name, else the first pattern that fits."""
+        if branch in self.protections:
+            return self.protections[branch]
+        return next((rule for name, rule in self.protections.items() if fnmatchcase(branch, name)), None)
+
     def fork_branch(self, new: str, old: str) -> None:
         self.branches[new] = list(self.branches[old])
         self.trees[new] = dict(self.trees.get(old, {}))
+        self.forks[new] = dict(self.trees[new])
+
+    def changed_on(self, branch: str) -> dict[str, bytes | None]:
+        """What a branch changed since it began; None is a file that it removed."""
+        before, now = self.forks.get(branch, {}), self.trees.get(branch, {})
+        names = sorted(before.keys() | now.keys())
+        return {name: now.get(name) for name in names if before.get(name) != now.get(name)}
 
     def resolve(self, ref: str) -> str | None:
         """The commit that a branch, a tag or a commit id (or its beginning) names."""
@@ -185,6 +205,8 @@ class ForgeState:
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     # a path (prefix) -> status to answer instead, for failure tests
     broken: dict[str, int] = field(default_factory=dict)
+    # (method, end of a path): the work is done, and the answer never arrives; each once
+    late: list[tuple[str, str]] = field(default_factory=list)
     _counter: int = 0
 
     def next_id(self) -> int:

@@ -181,3 +181,77 @@ def test_it_remembers_what_was_asked_and_breaks_on_order(double: ForgeDouble) ->
     assert double.state.calls == [("GET", "/api/v1/version", ""), ("GET", "/api/v1/user", "disinto-admin")]
     double.state.broken["/api/v1/user"] = 502
     assert ask(double, "GET", "/user")[0] == 502
+
+
+def proposed(double: ForgeDouble, branch: str = "ask") -> str:
+    """A pull request with one file, by the bot; its path."""
+    repo, bot = "/repos/acme/shop-ops", f"token {USER_TOKEN}"
+    content = {"content": base64.b64encode(b"x").decode(), "branch": "main", "new_branch": branch}
+    assert ask(double, "POST", f"{repo}/contents/{branch}.txt", content, bot)[0] == 201
+    status, pull, _ = ask(
+        double, "POST", f"{repo}/pulls", {"title": "X", "head": branch, "base": "main"}, bot
+    )
+    assert status == 201
+    return f"{repo}/pulls/{pull['number']}"
+
+
+SCHEDULE = {"Do": "merge", "merge_when_checks_succeed": True}
+
+
+def test_a_schedule_on_an_unprotected_branch_is_a_merge(double: ForgeDouble) -> None:
+    one = proposed(double)
+    assert ask(double, "POST", f"{one}/merge", SCHEDULE)[0] == 200
+    assert ask(double, "GET", one)[1]["merged"] is True
+
+
+def test_what_a_schedule_does_not_wait_for_is_405(double: ForgeDouble) -> None:
+    rule = {
+        "rule_name": "main",
+        "required_approvals": 1,
+        "enable_merge_whitelist": True,
+        "merge_whitelist_usernames": ["disinto-admin"],
+    }
+    assert ask(double, "POST", "/repos/acme/shop-ops/branch_protections", rule)[0] == 201
+    one = proposed(double)
+    branch = "/repos/acme/shop-ops/branches/main"
+    assert ask(double, "GET", branch, auth=f"token {USER_TOKEN}")[1]["user_can_merge"] is False
+    assert ask(double, "GET", branch)[1]["user_can_merge"] is True
+    assert ask(double, "POST", f"{one}/merge", SCHEDULE, f"token {USER_TOKEN}")[0] == 405
+    repo = double.state.repo("acme", "shop-ops")
+    assert repo is not None
+    pull = next(iter(repo.pulls.values()))
+    pull.checking = 1  # a forge looks for conflicts after it has answered
+    assert ask(double, "POST", f"{one}/merge", SCHEDULE)[0] == 405
+    assert ask(double, "GET", one)[1]["mergeable"] is False
+    assert ask(double, "POST", f"{one}/merge", SCHEDULE)[0] == 201
+    double.state.add_user("lead", token="c" * 40)
+    repo.collaborators["lead"] = "write"
+    assert ask(double, "POST", f"{one}/reviews", {"event": "APPROVED"}, f"token {'c' * 40}")[0] == 200
+    assert ask(double, "GET", one)[1]["merged_by"]["login"] == "disinto-admin", "who scheduled it merges it"
+
+
+def test_a_pattern_protects_too_and_only_admins_see_its_name(double: ForgeDouble) -> None:
+    rule = {"rule_name": "m*", "required_approvals": 1}
+    assert ask(double, "POST", "/repos/acme/shop-ops/branch_protections", rule)[0] == 201
+    seen = ask(double, "GET", "/repos/acme/shop-ops/branches/main")[1]
+    assert (seen["protected"], seen["effective_branch_protection_name"]) == (True, "m*")
+    assert ask(double, "GET", "/repos/acme/shop-ops/branch_protections/m*")[1]["required_approvals"] == 1
+    seen = ask(double, "GET", "/repos/acme/shop-ops/branches/main", auth=f"token {USER_TOKEN}")[1]
+    assert (seen["protected"], seen["effective_branch_protection_name"]) == (True, "")
+    assert (seen["required_approvals"], seen["user_can_push"]) == (1, False)
+
+
+def test_a_merge_keeps_what_came_to_the_base_meanwhile(double: ForgeDouble) -> None:
+    one, two = proposed(double, "one"), proposed(double, "two")
+    for path in (one, two):
+        assert ask(double, "POST", f"{path}/merge", {"Do": "merge"})[0] == 200
+    assert [item["filename"] for item in ask(double, "GET", f"{two}/files")[1]] == ["two.txt"]
+    for name in ("one.txt", "two.txt"):
+        assert ask(double, "GET", f"/repos/acme/shop-ops/contents/{name}")[0] == 200
+
+
+def test_a_late_answer_comes_after_the_work(double: ForgeDouble) -> None:
+    double.state.late.append(("POST", "/tags"))
+    with pytest.raises((urllib.error.URLError, ConnectionError, OSError)):
+        ask(double, "POST", "/repos/acme/shop/tags", {"tag_name": "v1.0.0"})
+    assert ask(double, "GET", "/repos/acme/shop/tags/v1.0.0")[0] == 200
