@@ -42,6 +42,8 @@ from disinto_tui.core.events import (
 from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
 
 _FORGOTTEN_SECONDS = 60
+KEPT_WHOLE = 100
+"""Runs kept with their log and backups; of older ones stay the plan and the events, which are the history."""
 
 RunStatus = Literal["planned", "running", "interrupted", "done", "failed", "cancelled", "undone"]
 """planned: never started. interrupted: its process died under way; finish it or undo it."""
@@ -176,6 +178,7 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
     """
     instance.ensure_private()
     _drop_forgotten(instance)
+    _thin(instance)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     run = RunDir(instance.runs / f"{stamp}-{plan.kind}-{secrets.token_hex(2)}")
     try:
@@ -197,6 +200,20 @@ def _drop_forgotten(instance: Instance) -> None:
             )
         if forgotten:
             run.discard()
+
+
+def _thin(instance: Instance) -> None:
+    """Remove logs and backups (old pins, old secrets) of runs that ended long ago; what cannot be removed stays."""
+    for run in list_runs(instance)[KEPT_WHOLE:]:
+        rest = [path for path in run.path.iterdir() if path.name not in ("plan.json", run.events_path.name)]
+        if not rest or run_status(run) in ("planned", "running", "interrupted"):
+            continue
+        for path in rest:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def list_runs(instance: Instance) -> list[RunDir]:

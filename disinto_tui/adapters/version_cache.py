@@ -23,6 +23,10 @@ _FORMAT = 1
 """Raised when a file's meaning changes: older files are then not read."""
 
 
+_STALE = 500
+"""So many remembered images may be of no tag."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The tags of a repository as last heard, ordered by `sort_tags`. `at` in unix seconds. `here` and `running`
@@ -91,6 +95,17 @@ class VersionCache:
         if self._changed and self._digests is not None:
             self._changed = False
             self._write("digests.json", {"digests": self._digests})
+            self._prune({digest for digest, _ in self._digests.values()})
+
+    def _prune(self, meant: set[str]) -> None:
+        """Let go of images that no tag means any more, once those are many: a moving tag leaves one behind a day."""
+        with contextlib.suppress(OSError):
+            files = list((self._directory / "images").iterdir())
+            if len(files) > len(meant) + _STALE:
+                keep = {Path(_file(digest)).name for digest in meant}
+                for path in files:
+                    if path.name not in keep:
+                        path.unlink(missing_ok=True)
 
     def _known(self) -> dict[str, tuple[str, float]]:
         if self._digests is None:

@@ -6,7 +6,6 @@ run; nothing else ever lands there, so a pipe never breaks on a sentence.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO
 
 from disinto_tui.core.errors import DisintoError, ExitCode
-from disinto_tui.core.text import neutralise
+from disinto_tui.core.text import json_text, neutralise
 
 _CODES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -34,11 +33,11 @@ class Output:
 
     def document(self, value: Mapping[str, Any] | list[Any]) -> None:
         """One JSON document, on stdout."""
-        _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        _write(sys.stdout, json_text(value, indent=2) + "\n")
 
     def record(self, value: Mapping[str, Any]) -> None:
         """One JSON object on a line of its own, on stdout, flushed: the stream of a run."""
-        _write(sys.stdout, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+        _write(sys.stdout, json_text(value) + "\n")
         sys.stdout.flush()
 
     def flush(self) -> None:
@@ -70,7 +69,7 @@ class Output:
         """The three sentences, and what stands behind them; as JSON on stdout too with `--json`."""
         if self.as_json:
             self.record({"error": error.to_json()})
-        self.say(self.style("✗ " + error.what, "red", "bold"))
+        self.say(self.style("✗ " + neutralise(error.what), "red", "bold"))
         for sentence in (error.why, error.now):
             if sentence:
                 self.say(f"  {neutralise(sentence)}")

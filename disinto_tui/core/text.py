@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 # ECMA-48. A string sequence (OSC, DCS, SOS, PM, APC) ends with ST or BEL, else with its line: a log that
 # was cut inside one must not swallow what follows.
@@ -42,3 +44,12 @@ def _stand_in(match: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON that a terminal may be shown as well: what could drive one is escaped, so that a reader gets
+    it back unchanged. On one line without `indent`. Raises TypeError for what JSON cannot hold."""
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(value, indent=indent, ensure_ascii=False, separators=separators)
+    # JSON escapes C0 itself; newlines that are left are its own.
+    return _UNCLEAN.sub(lambda match: f"\\u{ord(match.group()):04x}", text)

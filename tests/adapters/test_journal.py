@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from disinto_tui.adapters import journal
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import (
     JournalWriter,
@@ -185,3 +186,29 @@ def test_a_formula_does_not_hide_a_run_that_was_left_half_way(tmp_path: Path) ->
     assert found() == half_way
     ended("switch", "done", "done")
     assert found() == ""
+
+
+def test_of_old_runs_the_history_stays_and_the_log_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEPT_WHOLE", 2)
+    instance = Instance.at(tmp_path)
+    made = []
+    for number, over in enumerate((True, False, True, True, True)):
+        run = create_run(instance, PLAN)
+        place = run.path.with_name(f"20260101-00000{number}-init-0000")
+        run.path.rename(place)
+        run = RunDir(place)
+        writer = JournalWriter(run)
+        writer.write(RunStarted(1.0, run.id, 1, 1.0, "boot"))
+        writer.lines("one", ["a line"])
+        if over:
+            writer.write(RunEnded(2.0, "done", 0))
+        writer.close()
+        (run.backup / "x").mkdir(parents=True)
+        made.append(run)
+    create_run(instance, PLAN)
+    whole = [run.log_path.exists() and run.backup.exists() for run in made]
+    assert whole == [False, True, False, True, True]  # one that never ended may still be taken back
+    assert [run_status(run) for run in made] == ["done", "interrupted", "done", "done", "done"]
+    assert made[0].plan() == PLAN

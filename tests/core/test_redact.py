@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disinto_tui.core.redact import MARK, Redactor, Secret
-from disinto_tui.core.text import neutralise
+from disinto_tui.core.text import json_text, neutralise
 
 TOKEN = "f3c9a1b2d4e5f60718293a4b5c6d7e8f90a1b2c3"
 AWKWARD = 'pä"ss/w\\o$rd &<+>?'
@@ -248,3 +248,11 @@ def test_neutralised_text_is_harmless_and_stays_so(text: str) -> None:
     shown.encode()
     for char in shown:
         assert char in "\n\t" or (char >= " " and char != "\x7f" and not "\x80" <= char <= "\x9f")
+
+
+@given(st.text())
+def test_json_is_harmless_and_comes_back_unchanged(text: str) -> None:
+    for indent in (None, 2):
+        shown = json_text({"text": text}, indent=indent)
+        assert neutralise(shown) == shown
+        assert json.loads(shown) == {"text": text}

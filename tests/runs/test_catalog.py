@@ -234,6 +234,25 @@ async def test_a_cache_that_cannot_be_read_is_no_cache(tmp_path: Path, clock: Cl
         await again.close()
 
 
+async def test_images_that_no_tag_means_any_more_are_let_go_of(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("disinto_tui.adapters.version_cache._STALE", 1)
+    stub = stub_with("v0.1.0")
+    async with serving(stub) as url:
+        of = source(instance(tmp_path, url), clock)
+        for number in range(4):
+            stub.image("v0.1.0", User=f"u{number}")
+            clock.now += 3600
+            assert (await all_details(of, "v0.1.0"))["v0.1.0"].user == f"u{number}"
+        await of.close()
+        assert len(list((tmp_path / ".disinto" / "cache").rglob("images/*.json"))) <= 2
+        again = source(instance(tmp_path, url), clock)
+        await again.asked(offline=True)
+        assert again.known("v0.1.0") is not None
+        await again.close()
+
+
 # -- what happened here ------------------------------------------------------------------------------------------
 
 
