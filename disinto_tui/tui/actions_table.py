@@ -34,10 +34,17 @@ ACTIONS: tuple[Row, ...] = (
     (
         "run.stop",
         "x",
-        "stop after this step",
-        "Asks the run to stop once the step under way is over. A recreate that has begun is always finished. "
-        "Asks first.",
-        70,
+        "stop",
+        "Asks the run to stop. What must not be left half done, such as a recreate, is finished first; asked again, "
+        "that is aborted, too. Each asks first.",
+        34,
+    ),
+    (
+        "run.pull_line",
+        "p",
+        "copy pull line",
+        "Copies the command that pulls what was released. Works over SSH when the terminal allows it (OSC 52).",
+        12,
     ),
     (
         "run.leave",
@@ -53,8 +60,8 @@ ACTIONS: tuple[Row, ...] = (
     (
         "steps.only",
         "enter",
-        "log of this step",
-        "Shows only the lines the selected step printed; again, and all lines are back.",
+        "to its log",
+        "Goes to the log of what is selected: a step alone, or all of them. Moving shows it already.",
         20,
         False,
     ),

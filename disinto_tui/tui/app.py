@@ -68,6 +68,7 @@ class DisintoApp(App[int]):
         self.project = instance.path.name
         self.endpoint = ""
         self._first = first or screens.home_screen
+        self.handed: dict[str, dict[str, str]] = {}
         self.animation_level = "none"
         self.keymap = read_keymap(self.config)
         for item in theme.THEMES:
@@ -171,15 +172,28 @@ class DisintoApp(App[int]):
 
     def begin(self, run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> bool:
         """Start a run's process and show it. False (and a message) when the instance is busy."""
-        from disinto_tui.core.errors import DisintoError
-
-        try:
-            pid = self.launcher(run, undo=undo, secrets=secrets)
-        except DisintoError as error:
-            self.show_error(error)
+        pid = self.launch(run, undo=undo, secrets=secrets)
+        if pid is None:
             return False
         self.open_run(run, pid)
         return True
+
+    def launch(
+        self, run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None
+    ) -> int | None:
+        """Start a run's process; its pid, or None (and a message) when the instance is busy.
+
+        What it is handed is remembered, in memory alone, for when it is begun again from here.
+        """
+        from disinto_tui.core.errors import DisintoError
+
+        if secrets:
+            self.handed[run.id] = dict(secrets)
+        try:
+            return self.launcher(run, undo=undo, secrets=secrets or self.handed.get(run.id))
+        except DisintoError as error:
+            self.show_error(error)
+            return None
 
     def show_error(self, error: DisintoError) -> None:
         """The three sentences of an error, until Enter or Esc."""

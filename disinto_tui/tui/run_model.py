@@ -74,6 +74,17 @@ class RunModel:
         return self.started is not None and self.ended is None and not self.died
 
     @property
+    def succeeded(self) -> bool:
+        """Whether it came to a good end."""
+        return self.ended is not None and self.ended.state == "done"
+
+    @property
+    def made_tag(self) -> bool:
+        """Whether it is a release that came as far as its tag."""
+        tag = self._by_id.get("tag-main")
+        return self.plan.kind == "release" and tag is not None and tag.state in ("done", "skipped")
+
+    @property
     def current(self) -> StepView | None:
         """The step under way, else the one that failed last, else the last that was begun."""
         for wanted in ("running", "failed"):

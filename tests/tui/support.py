@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textual.app import App
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.screen import Screen
 
@@ -38,3 +40,10 @@ def shows(pilot: Pilot[Any], *words: str) -> bool:
 def app_on(directory: Path, first: Callable[[], Screen[Any]], **more: Any) -> DisintoApp:
     """The app with that screen alone, and no settings of the developer's."""
     return DisintoApp(Instance.at(directory), first=first, config=directory / "settings", **more)
+
+
+def burst(app: App[Any], *keys: str) -> None:
+    """Keys that arrive all at once, as over a slow line."""
+    names = {" ": "space"}
+    for key in keys:
+        app.post_message(Key(names.get(key, key), key if len(key) == 1 else None))

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
-from textual.events import Key
 from textual.geometry import Offset
 from textual.selection import Selection
 
@@ -21,7 +20,7 @@ from disinto_tui.tui.log.lines import FileLog, MemoryLog, PartLog
 from disinto_tui.tui.log.pane import LogPane
 from disinto_tui.tui.log.rows import Rows, breaks
 from disinto_tui.tui.log.search import LogSearch
-from tests.tui.support import shows, until
+from tests.tui.support import burst, shows, until
 
 
 def written(path: Path, lines: list[str]) -> FileLog:
@@ -273,13 +272,6 @@ async def test_saving_asks_where_and_never_overwrites_unasked(tmp_path: Path, mo
         assert target.read_text() == "mine"
         await pilot.press("enter")
         await until(pilot, lambda: target.read_text() == "one\ntwo\n")
-
-
-def burst(app: App[None], *keys: str) -> None:
-    """Keys that arrive all at once, as over a slow line."""
-    names = {" ": "space"}
-    for key in keys:
-        app.post_message(Key(names.get(key, key), key if len(key) == 1 else None))
 
 
 async def test_what_is_typed_in_one_burst_is_searched_for_whole(tmp_path: Path) -> None:

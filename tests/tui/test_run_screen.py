@@ -8,23 +8,26 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.widget import Widget
-from textual.widgets import Static
 
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run
 from disinto_tui.adapters.process import boot_id, process_start
+from disinto_tui.core.errors import Failed
 from disinto_tui.core.events import Progress, RunEnded, RunStarted, StepEnded, StepStarted
-from disinto_tui.core.plan import Plan
+from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs.runner import execute
 from disinto_tui.tui.log.view import LogView
 from disinto_tui.tui.screens.run import RunScreen
+from disinto_tui.tui.widgets.step_list import StepList
+from disinto_tui.tui.widgets.verdict import Verdict
 from tests.runs.test_runner import OPS, plan, touch
-from tests.tui.support import app_on, shows, until
+from tests.tui.support import app_on, burst, shows, until
 
 
 def finished(directory: Path, made: Plan) -> RunDir:
@@ -143,7 +146,7 @@ async def test_a_failure_says_why_marks_the_line_and_offers_what_helps(tmp_path:
         await until(
             pilot, lambda: shows(pilot, "✗ third", "✗ It broke.", "It was told to.", "Tell it otherwise.")
         )
-        await until(pilot, lambda: shows(pilot, "finish it", "take it back"))
+        await until(pilot, lambda: shows(pilot, "r retry third", "u take it back", "esc later"))
         await pilot.press("e")
         await until(pilot, lambda: shows(pilot, "▸Error: it is broken"))
 
@@ -166,7 +169,7 @@ async def test_resuming_launches_the_same_run_and_watches_it(tmp_path: Path) -> 
             live = Live(run, child.pid)
             live.step("second", "again")
             await until(pilot, lambda: shows(pilot, "▶ second", "again"))
-            assert not pilot.app.query_one("#verdict", Static).display or not shows(pilot, "It broke.")
+            assert not pilot.app.query_one(Verdict).display
             live.done("second")
             live.end()
             await until(pilot, lambda: shows(pilot, "✓ second", "done after"))
@@ -207,7 +210,7 @@ async def test_a_run_whose_process_is_killed_while_it_is_watched(tmp_path: Path,
         child.send_signal(signal.SIGKILL)
         child.wait()
         await until(pilot, lambda: shows(pilot, "interrupted", "ended before it was done", "disinto resume"))
-        await until(pilot, lambda: shows(pilot, "finish it"))
+        await until(pilot, lambda: shows(pilot, "r go on", "esc later"))
 
 
 async def test_an_older_run_that_failed_is_history(tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ async def test_an_older_run_that_failed_is_history(tmp_path: Path) -> None:
     app = app_on(tmp_path, lambda: RunScreen(old))
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: shows(pilot, "✗ second", "It broke."))
-        assert not shows(pilot, "finish it")
+        assert not shows(pilot, "retry")
         assert not shows(pilot, "take it back")
 
 
@@ -227,10 +230,15 @@ async def test_one_steps_log_alone_and_all_again(tmp_path: Path) -> None:
     app = app_on(tmp_path, lambda: RunScreen(run))
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: shows(pilot, "from the first", "from the second"))
-        await pilot.press("shift+tab", "down", "enter")
+        await pilot.press("shift+tab", "down", "down")
         await until(pilot, lambda: shows(pilot, "second alone") and not shows(pilot, "from the first"))
+        await pilot.press("up")
+        await until(pilot, lambda: shows(pilot, "first alone") and not shows(pilot, "from the second"))
         await pilot.press("enter")
+        await until(pilot, lambda: app.query_one(LogView).has_focus)
+        await pilot.press("a")
         await until(pilot, lambda: shows(pilot, "from the first", "from the second"))
+        assert app.query_one(StepList).cursor == 0
 
 
 async def test_stopping_asks_and_leaves_a_word_for_the_run(tmp_path: Path, two_steps: RunDir) -> None:
@@ -240,14 +248,157 @@ async def test_stopping_asks_and_leaves_a_word_for_the_run(tmp_path: Path, two_s
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: shows(pilot, "▶ first"))
         await pilot.press("x")
-        await until(pilot, lambda: shows(pilot, "Stop after this step?"))
+        await until(pilot, lambda: shows(pilot, "Stop it?", "[ Let it run ]  [ Stop it ]"))
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert not two_steps.cancel_asked()
         await pilot.press("x")
-        await until(pilot, lambda: shows(pilot, "Stop after this step?"))
+        await until(pilot, lambda: shows(pilot, "Stop it?"))
         await pilot.press("right", "enter")
         await until(pilot, two_steps.cancel_asked)
+        assert not two_steps.abort_asked()
+        # A second time it is to abort; the screen says what that means, and leaving it be is the safe answer.
+        await until(pilot, lambda: shows(pilot, "Make it · stopping · running", "x abort"))
+        await pilot.press("x")
+        await until(pilot, lambda: shows(pilot, "Abort it in the middle", "first is being finished"))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert not two_steps.abort_asked()
+        await pilot.press("x")
+        await until(pilot, lambda: shows(pilot, "Abort it in the middle"))
+        await pilot.press("right", "enter")
+        await until(pilot, two_steps.abort_asked)
+
+
+async def test_a_step_that_is_looked_at_before_it_begins_shows_its_lines_and_no_others(
+    tmp_path: Path, two_steps: RunDir
+) -> None:
+    live = Live(two_steps)
+    live.step("first", "one", "two")
+    app = app_on(tmp_path, lambda: RunScreen(two_steps))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▶ first", "two"))
+        await pilot.press("shift+tab", "down", "down")
+        await until(pilot, lambda: shows(pilot, "second alone · 0 lines"))
+        live.done("first")
+        live.step("second", "mine")
+        await until(pilot, lambda: shows(pilot, "second alone · 1 line ", "mine"))
+        await pilot.press("up")
+        await until(pilot, lambda: shows(pilot, "first alone · 2 lines") and not shows(pilot, "mine"))
+        await pilot.press("slash", *"mine", "enter")  # nor is it found there
+        await until(pilot, lambda: shows(pilot, "/mine  nothing found"))
+
+
+async def test_the_steps_part_ends_where_the_next_step_begins(tmp_path: Path, two_steps: RunDir) -> None:
+    live = Live(two_steps)
+    live.step("first", "one")
+    app = app_on(tmp_path, lambda: RunScreen(two_steps))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▶ first", "one"))
+        await pilot.press("shift+tab", "down")
+        await until(pilot, lambda: shows(pilot, "first alone · 1 line "))
+        await pilot.press("slash", *"e")
+        await until(pilot, lambda: shows(pilot, "/e  1/1"))
+        live.done("first")
+        live.step("second", "there", "else")
+        live.done("second")
+        live.end()
+        await until(pilot, lambda: shows(pilot, "done after", "first alone · 1 line ", "/e  1/1"))
+
+
+async def test_the_logs_keys_work_from_the_list_of_steps_also_in_one_burst(tmp_path: Path) -> None:
+    say = [f"new {number}" for number in range(200)]
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=[*say, "x" * 200])))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✓ first", "new 199"))
+        await pilot.press("shift+tab")
+        steps, view = app.query_one(StepList), app.query_one(LogView)
+        await until(pilot, lambda: steps.has_focus)
+        await until(pilot, lambda: shows(pilot, "f follow", "/ search", "w wrap"))
+        await pilot.press("w", "pageup")
+        await until(pilot, lambda: view.wrap and not view.following)
+        assert steps.has_focus
+        burst(app, "slash", *"new 77")
+        await until(pilot, lambda: view.mark == 77)
+        await pilot.press("enter", "n")
+        await until(pilot, lambda: view.has_focus)
+
+
+async def test_a_run_that_is_begun_again_is_handed_its_secrets_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of this session; else what its plan names, from where such secrets are kept."""
+    made = replace(
+        plan(tmp_path, touch("first"), touch("second", fail=True)), kind="formula", secrets=("PASS",)
+    )
+    run = finished_in_thread(tmp_path, made)
+    handed: list[object] = []
+
+    def launcher(what: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
+        handed.append(secrets)
+        return 2**22  # no such process: it "died" at once
+
+    monkeypatch.setenv("PASS", "from-the-environment")
+    app = app_on(tmp_path, lambda: RunScreen(run), launcher=launcher)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        await pilot.press("r")
+        await until(pilot, lambda: handed == [{"PASS": "from-the-environment"}])
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        app.handed[run.id] = {"PASS": "typed-in-here"}
+        await pilot.press("r")
+        await until(pilot, lambda: handed[1:] == [{"PASS": "typed-in-here"}])
+
+
+RELEASED = {
+    "version": "v0.4.0",
+    "to": "ghcr.io/acme/agents:v0.4.0",
+    "pushed": True,
+    "image_digest": "sha256:" + "9f2c" * 16,
+    "public": False,
+    "restarted": True,
+    "mirrors": {"github": "pushed", "codeberg": "failed: It refused."},
+    "warnings": ["mirror codeberg: It refused."],
+    "result_file": "release/v0.4.0.json",
+}
+
+
+async def test_a_release_ends_with_its_digest_and_a_line_to_pull_it(tmp_path: Path) -> None:
+    steps = Step("tag-main", "Tag", "tag-main"), Step("push-image", "Push", "push-image")
+    run = create_run(Instance.at(tmp_path), replace(plan(tmp_path, *steps), kind="release"))
+    live = Live(run)
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 24)) as pilot:
+        live.step("tag-main", "v0.4.0 is 1234")
+        await until(pilot, lambda: shows(pilot, "▶ tag-main"))
+        assert not shows(pilot, "copy pull line")
+        live.done("tag-main")
+        live.end(result=RELEASED)
+        await until(pilot, lambda: shows(pilot, "✓ v0.4.0 is released, in 9 s.", RELEASED["image_digest"]))
+        assert shows(pilot, "private: who pulls it needs a login · on github · this factory runs it")
+        assert shows(pilot, "▲ mirror codeberg: It refused.", "result in release/v0.4.0.json")
+        await until(pilot, lambda: shows(pilot, "p copy pull line"))
+        await pilot.press("p")
+        assert app.clipboard == "docker pull ghcr.io/acme/agents:v0.4.0"
+
+
+async def test_a_release_that_failed_offers_the_way_back_by_its_name(tmp_path: Path) -> None:
+    steps = Step("tag-main", "Tag", "tag-main"), Step("build-image", "Build", "build-image")
+    run = create_run(Instance.at(tmp_path), replace(plan(tmp_path, *steps), kind="release"))
+    live = Live(run)
+    live.step("tag-main")
+    live.done("tag-main")
+    live.step("build-image", "fine", "#7 ERROR: no space left on device", "more")
+    live.writer.write(StepEnded(live.at, "build-image", "failed", 3.0, "The disk is full."))
+    error = Failed("The image could not be built.", "The disk is full.", "Free some.", code="build.failed")
+    live.writer.write(RunEnded(live.at + 9, "failed", 1, error=error.to_json()))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(
+            pilot, lambda: shows(pilot, "✗ build-image", "▸#7 ERROR: no space left", "The disk is full.")
+        )
+        await until(pilot, lambda: shows(pilot, "r retry build-image   u take back the tag", "esc later"))
 
 
 async def test_it_fits_80x24_and_follows_a_resize(tmp_path: Path) -> None:

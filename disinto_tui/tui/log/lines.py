@@ -155,10 +155,7 @@ class FileLog:
 
 
 class PartLog:
-    """Some ranges of another log, numbered from 0: the lines of one step, which may have run several times.
-
-    The last range may be open (`stop` None): it ends where the log ends.
-    """
+    """Some ranges of another log, numbered from 0. The last one may be open (`stop` None): to the log's end."""
 
     first = 0
 
@@ -195,7 +192,7 @@ class PartLog:
 
     def prefix(self, number: int) -> Prefix | None:
         """The line's source."""
-        return self._whole.prefix(self.origin(number))
+        return self._whole.prefix(self.origin(number)) if number < self.end else None
 
     def find(self, pattern: re.Pattern[str], start: int, stop: int) -> list[int]:
         """Matching lines of the parts that [start, stop) touches."""
@@ -221,6 +218,19 @@ class PartLog:
                 found.append(self._whole.pieces(begin + low, begin + high))
             passed += size
         return chain.from_iterable(found)
+
+
+class StepLog(PartLog):
+    """The lines of one step of a run, which may have run several times: `parts` are its bytes of the file as they are
+    known by now, the last one open while it runs."""
+
+    def __init__(self, whole: FileLog, parts: Sequence[tuple[int, int | None]]) -> None:
+        super().__init__(whole, ())
+        self._file, self._parts = whole, parts
+
+    def _spans(self) -> list[tuple[int, int]]:
+        place, end = self._file.line_at, self._file.end
+        return [(place(low), end if high is None else place(high)) for low, high in self._parts]
 
 
 class MemoryLog:

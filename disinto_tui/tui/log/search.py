@@ -32,6 +32,11 @@ class LogSearch:
         return self._next >= self._lines.end
 
     @property
+    def ahead(self) -> bool:
+        """Whether lines were looked at that are no longer there."""
+        return self._next > self._lines.end
+
+    @property
     def count(self) -> int:
         """Matching lines so far."""
         return len(self._hits)

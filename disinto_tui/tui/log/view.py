@@ -85,6 +85,8 @@ class LogView(Widget, can_focus=True):
         self.empty = empty
         self.partial = False
         """Whether only a part of a longer log is shown, so that "all steps" means something."""
+        self.trouble: tuple[int, int] | None = None
+        """The lines where the first error is looked for; None is everywhere."""
         self._place: Place = (0, 0)
         self._left = 0
         self._rows: list[Row] = []
@@ -95,7 +97,7 @@ class LogView(Widget, can_focus=True):
     def show(self, lines: LogLines) -> None:
         """Show another log, from its newest line."""
         self.lines, self.mark, self._left, self._place = lines, None, 0, (lines.first, 0)
-        self.following = True
+        self.following, self.trouble = True, None
         if self.search is not None:
             self.search_for(self.search.query)
         self.grew()
@@ -104,7 +106,11 @@ class LogView(Widget, can_focus=True):
         """The log has more lines (or fewer old ones): paint what is different."""
         if self._place[0] < self.lines.first:
             self._place = (self.lines.first, 0)
-        if self.search is not None and not self.search.complete:
+        if self.mark is not None and self.mark >= self.lines.end:
+            self.mark = None  # the last lines of a step's part were the next step's
+        if self.search is not None and self.search.ahead:
+            self.search_for(self.search.query)
+        elif self.search is not None and not self.search.complete:
             self.call_later(self._search_more)
         self._lay_out()
 
@@ -364,7 +370,8 @@ class LogView(Widget, can_focus=True):
 
     def action_first_error(self) -> None:
         """To the first line that looks like an error."""
-        self.seek_trouble(self.lines.first, self.lines.end)
+        low, high = self.trouble or (self.lines.first, self.lines.end)
+        self.seek_trouble(low, high)
 
     def action_save(self) -> None:
         """Ask where to."""

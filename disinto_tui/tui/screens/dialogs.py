@@ -22,7 +22,7 @@ MODAL_CSS = """
 {name} .what {{ text-style: bold; margin-bottom: 1; }}
 {name} .why {{ color: $dim; }}
 {name} Horizontal {{ height: 1; margin-top: 1; align-horizontal: right; }}
-{name} Button {{ margin-left: 2; }}
+{name} Button.-style-default {{ margin-left: 2; }}
 """
 
 

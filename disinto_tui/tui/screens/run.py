@@ -8,36 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from textual import events, work
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
-from disinto_tui.core.errors import DisintoError, error_from_json
+from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.events import Event
 from disinto_tui.core.words import clock_text
 from disinto_tui.runs.attach import RunReader
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.log.lines import FileLog, PartLog
+from disinto_tui.tui.log.lines import FileLog, StepLog
 from disinto_tui.tui.log.pane import LogPane
 from disinto_tui.tui.log.view import LogView
 from disinto_tui.tui.run_model import RunModel
-from disinto_tui.tui.screens.base import DisintoScreen
+from disinto_tui.tui.run_verdict import pull_line, verdict_lines
+from disinto_tui.tui.screens.base import in_words
+from disinto_tui.tui.screens.with_log import LogScreen
 from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_lines import LineList
 from disinto_tui.tui.widgets.step_list import StepList
+from disinto_tui.tui.widgets.verdict import Verdict
 
 if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
 
 POLL_SECONDS = 0.05
 _CSS = """
-RunScreen > #verdict { height: auto; max-height: 9; padding: 0 1; display: none; }
-RunScreen > #verdict.-shown { display: block; }
 RunScreen #steps { width: 27; }
 RunScreen.-wide #steps { width: 36; }
 RunScreen #middle { height: 1fr; }
@@ -45,7 +45,7 @@ RunScreen #divider { width: 1; height: 1fr; color: $rule; }
 """
 
 
-class RunScreen(DisintoScreen[None]):
+class RunScreen(LogScreen):
     """One run. `pid` is the process just started for it, so that an earlier end does not count."""
 
     DEFAULT_CSS = _CSS
@@ -71,6 +71,13 @@ class RunScreen(DisintoScreen[None]):
             super().__init__()
             self.lost = lost
 
+    class Ready(Message):
+        """The secrets of a run that is begun again, or why there are none."""
+
+        def __init__(self, undo: bool, found: Mapping[str, str] | DisintoError) -> None:
+            super().__init__()
+            self.undo, self.found = undo, found
+
     def __init__(
         self, run: RunDir, *, pid: int | None = None, clock: Callable[[], float] = time.time
     ) -> None:
@@ -81,6 +88,7 @@ class RunScreen(DisintoScreen[None]):
         self.model = RunModel(run.plan())
         self.whole = FileLog(run.log_path)
         self.only = ""
+        self.stopping = run.cancel_asked()
         self._told_end = False
 
     # -- frame ---------------------------------------------------------------------------------------------------
@@ -97,7 +105,7 @@ class RunScreen(DisintoScreen[None]):
                 id="pane",
             )
         yield Rule(id="low-rule")
-        yield Static(id="verdict", markup=False)
+        yield Verdict(id="verdict")
 
     def headline(self) -> str:
         """What it is, for how long, and that it is safe to leave."""
@@ -111,6 +119,8 @@ class RunScreen(DisintoScreen[None]):
         if model.started is None:
             return f"{plan.title} · starting"
         running = clock_text(self._clock() - model.started.at)
+        if self.stopping:
+            return f"{plan.title} · stopping · running {running}"
         return f"{plan.title} · running {running} · safe to close: the run goes on"
 
     def on_mount(self) -> None:
@@ -129,26 +139,24 @@ class RunScreen(DisintoScreen[None]):
     @work(group="read", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
         reader = RunReader(self._run_dir, lines=False)
-        told: list[Event] = []
-        grew, due = True, 0.0
+        due = 0.0
         while True:
             gone = reader.gone(self._pid)
-            told += reader.read()
-            # One small block at a time: every hop of a key press waits for at most one of them.
-            more = self.whole.grow()
+            # The log first: then no line is here of a step that is not known yet. One small block at a time: every
+            # hop of a key press waits for at most one of them.
+            grew = more = self.whole.grow()
             while more and time.monotonic() < due:
-                grew = True
                 await asyncio.sleep(0)
                 more = self.whole.grow()
-            grew = grew or more
+            told = reader.read()
             if told or grew:
                 self.post_message(self.Told(told, grew))
                 due = time.monotonic() + POLL_SECONDS
-            if not more and (reader.ended(self._pid) or (gone and not told)):
-                self.post_message(self.Over(not reader.ended(self._pid)))
+            ended = reader.ended(self._pid)
+            if not grew and (ended or (gone and not told)):
+                self.post_message(self.Over(not ended))
                 return
-            told, grew = [], False
-            await asyncio.sleep(0 if more else POLL_SECONDS)
+            await asyncio.sleep(0 if grew else POLL_SECONDS)
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
@@ -157,7 +165,7 @@ class RunScreen(DisintoScreen[None]):
         turned = self.model.apply(message.told)
         if message.told or turned:
             self._show()
-        if message.grew:
+        if message.grew or (self.only and message.told):
             self.query_one(LogPane).grew()
         if self.model.live and not self._ticking:
             self._ticking = True
@@ -190,31 +198,13 @@ class RunScreen(DisintoScreen[None]):
     def _verdict(self) -> None:
         if not self.is_attached:
             return
-        lines, tone = self._verdict_lines()
-        verdict = self.query_one("#verdict", Static)
-        verdict.set_classes(f"-shown {tone}" if lines else "")
-        verdict.update("\n".join(lines))
-        failed = self.model.failed
-        ended = self.model.ended
+        error = self._last_words() if self.model.died else None
+        self.query_one(Verdict).show(verdict_lines(self.model, error))
+        failed, ended = self.model.failed, self.model.ended
         if failed is None or ended is None or ended.state == "done" or self._told_end:
             return
         self._told_end = True
         self._to_trouble(failed.trouble)
-
-    def _verdict_lines(self) -> tuple[list[str], str]:
-        ended = self.model.ended
-        if self.model.died:
-            error: DisintoError | None = self._last_words()
-        elif ended is not None and ended.error is not None:
-            error = error_from_json(ended.error)
-        elif ended is not None and ended.state == "undone":
-            return ["↺ Everything is as it was before."], "warn"
-        else:
-            return list(ended.summary) if ended is not None else [], ""
-        if error is None:
-            return [], ""
-        mark = "↺" if ended is not None and ended.state == "undone" else "✗"
-        return [f"{mark} {error.what}", f"  {error.why}", f"  {error.now}"], "warn" if mark == "↺" else "bad"
 
     def _last_words(self) -> DisintoError:
         from disinto_tui.runs.launch import died
@@ -223,22 +213,29 @@ class RunScreen(DisintoScreen[None]):
 
     def _to_trouble(self, where: tuple[int, int | None]) -> None:
         """The failed step's first line that looks like an error, else its last one."""
+        if self.only:
+            return
         view = self.query_one(LogView)
         start, stop = where
         low = self.whole.line_at(start)
         high = self.whole.end if stop is None else self.whole.line_at(stop)
-        if not self.only and high > low:
+        if high > low:
+            view.trouble = (low, high)
             view.seek_trouble(low, high, otherwise=high - 1)
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
+    def on_step_list_selected(self, message: StepList.Selected) -> None:
+        """The log of that step alone, or all of them."""
+        self._only(message.step)
+
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
-        """The log of that step alone; of the same one again, all."""
-        step = self.model.steps[message.index]
-        self._only("" if self.only == step.id else step.id)
+        """To its log."""
+        self.query_one(LogView).focus()
 
     def on_log_view_all_steps(self, message: LogView.AllSteps) -> None:
         """All steps again."""
+        self.query_one(StepList).to_all()
         self._only("")
 
     def _only(self, step_id: str) -> None:
@@ -249,12 +246,7 @@ class RunScreen(DisintoScreen[None]):
         if step is None:
             pane.show(self.whole, "all steps")
         else:
-            lines = self.whole
-            ranges = [
-                (lines.line_at(low), None if high is None else lines.line_at(high))
-                for low, high in step.ranges
-            ]
-            pane.show(PartLog(lines, ranges), f"{step.id} alone")
+            pane.show(StepLog(self.whole, step.ranges), f"{step.id} alone")
         self._show()
         self.refresh_bindings()
 
@@ -265,14 +257,29 @@ class RunScreen(DisintoScreen[None]):
         model = self.model
         if action == "stop":
             return model.live
+        if action == "pull_line":
+            return bool(pull_line(model))
         over = model.died or (model.ended is not None)
-        state = model.ended.state if model.ended is not None else "interrupted"
         begun = any(step.state not in ("", "skipped") for step in model.steps)
         if action == "resume":
-            return over and begun and state != "done" and self._half_way()
+            return over and begun and not model.succeeded and self._half_way()
         if action == "undo":
             return over and begun and self._may_take_back()
-        return True
+        return super().check_action(action, parameters)
+
+    def key_label(self, action_id: str) -> str:
+        """The keys in the words of what they would do right now."""
+        model = self.model
+        half_way = not model.live and not model.succeeded and model.started is not None
+        if action_id == "run.stop":
+            return "abort" if self.stopping else ""
+        if action_id == "run.resume":
+            return f"retry {model.failed.id}" if model.failed is not None else "go on"
+        if action_id == "run.undo":
+            return "take back the tag" if model.made_tag else ""
+        if action_id == "run.leave":
+            return "leave it running" if model.live else "later" if half_way and self._half_way() else ""
+        return super().key_label(action_id)
 
     def _half_way(self) -> bool:
         """Whether this is the run that waits to be finished: an older one that failed is history."""
@@ -310,36 +317,94 @@ class RunScreen(DisintoScreen[None]):
         self.app.push_screen(question, lambda yes: self._again(undo=True) if yes else None)
 
     def _again(self, *, undo: bool) -> None:
+        given = self.disinto.handed.get(self._run_dir.id)
+        if given is None and self.model.plan.kind in ("release", "formula"):
+            self._find_secrets(undo)
+        else:
+            self._launch(undo, given)
+
+    @work(group="secrets", exclusive=True, exit_on_error=False)
+    async def _find_secrets(self, undo: bool) -> None:
+        from disinto_tui.runs.handover import secrets_for
+
         try:
-            self._pid = self.disinto.launcher(self._run_dir, undo=undo)
+            found: Mapping[str, str] | DisintoError = await secrets_for(
+                self.disinto.instance, self.model.plan
+            )
+        except Exception as error:
+            found = in_words(error)
+        self.post_message(self.Ready(undo, found))
+
+    def on_run_screen_ready(self, message: RunScreen.Ready) -> None:
+        """What it is handed was looked for."""
+        if isinstance(message.found, DisintoError):
+            self.disinto.show_error(message.found)
+        elif not self.model.live:
+            self._launch(message.undo, message.found)
+
+    def _launch(self, undo: bool, secrets: Mapping[str, str] | None) -> None:
+        pid = self.disinto.launch(self._run_dir, undo=undo, secrets=secrets)
+        if pid is None:
+            return
+        self._pid = pid
+        self._told_end = self.stopping = False
+        self.model = RunModel(self.model.plan)
+        self.query_one(Verdict).show([])
+        self.query_one(StepList).to_all()
+        self._only("")
+        self.query_one(LogView).action_follow()
+        self._read()
+
+    def action_pull_line(self) -> None:
+        """Copy the command that pulls what was released."""
+        line = pull_line(self.model)
+        self.app.copy_to_clipboard(line)
+        self.app.notify(f"Copied {line}", timeout=2, markup=False)
+
+    def action_stop(self) -> None:
+        """Ask, then ask the run; the second time to abort."""
+        from disinto_tui.tui.screens.dialogs import Ask
+
+        if self.stopping:
+            question = Ask(
+                "Abort it in the middle of this step?",
+                f"{self._current()} is being finished because it must not be left half done. Aborted, "
+                + ("it goes back." if self.model.plan.on_failure == "undo" else "it may be half done: ")
+                + (
+                    "" if self.model.plan.on_failure == "undo" else "going on later looks at the world first."
+                ),
+                yes="Abort it",
+                no="Let it finish",
+                danger=True,
+            )
+        else:
+            question = Ask(
+                "Stop it?",
+                "What is done stays done, and can be gone on from or taken back later. A step that must not be left "
+                "half done, such as a recreate, is finished first.",
+                yes="Stop it",
+                no="Let it run",
+            )
+        self.app.push_screen(question, self._stop)
+
+    def _current(self) -> str:
+        step = self.model.current
+        return step.id if step is not None else "This step"
+
+    def _stop(self, yes: bool | None) -> None:
+        if not yes or not self.model.live:
+            return
+        try:
+            if self.stopping:
+                self._run_dir.ask_abort()
+            else:
+                self._run_dir.ask_cancel()
         except DisintoError as error:
             self.disinto.show_error(error)
             return
-        self.model.died = False
-        self._told_end = False
-        self.model = RunModel(self.model.plan)
-        verdict = self.query_one("#verdict", Static)
-        verdict.set_classes("")
-        self.query_one(LogView).action_follow()
+        self.stopping = True
         self._show()
-        self._read()
-
-    def action_stop(self) -> None:
-        """Ask, then ask the run."""
-        from disinto_tui.tui.screens.dialogs import Ask
-
-        question = Ask(
-            "Stop after this step?",
-            "What is done stays done; it can be finished or taken back later. A recreate that has begun is finished.",
-            yes="Stop it",
-            no="Let it run",
-        )
-        self.app.push_screen(question, self._stop)
-
-    def _stop(self, yes: bool | None) -> None:
-        if yes and self.model.live:
-            self._run_dir.ask_cancel()
-            self.notify("It stops after this step.", timeout=4, markup=False)
+        self.refresh_bindings()
 
 
 class Divider(Widget):

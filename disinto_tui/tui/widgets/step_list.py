@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from textual.message import Message
+
 from disinto_tui.core.events import Progress
 from disinto_tui.core.words import bar_text, clock_text, size_text
 from disinto_tui.tui.actions import bindings
@@ -44,11 +46,18 @@ def _fetched(item: Progress) -> int:
 
 
 class StepList(LineList):
-    """The steps. Enter posts `LineList.Chosen`: show the log of that step alone."""
+    """All steps as one entry, then each. Where the cursor goes posts `Selected`: show that log. Enter: `Chosen`."""
 
     DEFAULT_CSS = "StepList { width: 30; }"
     BINDINGS = bindings("steps")
-    HELP = "The steps of this run. Enter shows the log of one alone."
+    HELP = "The steps of this run. The log shows the selected one alone; the first entry is all of them."
+
+    class Selected(Message):
+        """The cursor is on a step; "" is all of them."""
+
+        def __init__(self, step: str) -> None:
+            super().__init__()
+            self.step = step
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -61,15 +70,38 @@ class StepList(LineList):
         self.model, self.now, self.only = model, now, only
         self.rebuild()
 
+    def to_all(self) -> None:
+        """The cursor on all of them, and no word of it."""
+        super().move_to(0)
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on an entry: its log is shown."""
+        before = self.cursor
+        super().move_to(index)
+        if self.cursor != before and self.model is not None:
+            self.post_message(self.Selected(self.model.steps[self.cursor - 1].id if self.cursor else ""))
+
     def build(self, width: int) -> tuple[list[Line], list[int]]:
         """The lines for a width."""
-        lines: list[Line] = []
-        owners: list[int] = []
-        for index, step in enumerate(self.model.steps if self.model else ()):
+        if self.model is None:
+            return [], []
+        lines, owners = [self._all_line(self.model.steps, width)], [0]
+        for index, step in enumerate(self.model.steps, 1):
             mine = [self._step_line(step, width), *self._items(step, width)]
             lines += mine
             owners += [index] * len(mine)
         return lines, owners
+
+    def _all_line(self, steps: Sequence[StepView], width: int) -> Line:
+        """All of them, and how many are over."""
+        over = sum(step.state in ("done", "skipped") for step in steps)
+        count = f"{over} of {len(steps)}"
+        room = width - 4 - len(count)
+        return (
+            (" ≡ ", "dim"),
+            (f"{clip('all steps', room):<{room}}", "plain" if self.only else "strong"),
+            (f"{count} ", "dim"),
+        )
 
     def _step_line(self, step: StepView, width: int) -> Line:
         tone = _TONE[step.look]
@@ -135,7 +167,7 @@ class StepList(LineList):
         )
 
     def action_only(self) -> None:
-        """The selected step's log alone, or all again."""
+        """To the log of what is selected."""
         self.action_open()
 
     def on_line_list_edge(self, message: LineList.Edge) -> None:
