@@ -196,9 +196,13 @@ class DisintoApp(App[int]):
             return None
 
     def show_error(self, error: DisintoError) -> None:
-        """The three sentences of an error, until Enter or Esc."""
+        """The three sentences of an error, until Enter or Esc; and what can be done about it at once."""
         from disinto_tui.tui.screens.dialogs import Notice
+        from disinto_tui.tui.screens.holding import CODES, show_held
 
+        if error.code in CODES:
+            show_held(self, error)
+            return
         self.push_screen(Notice(error.what, error.why, error.now))
 
     # -- actions ---------------------------------------------------------------------------------------------

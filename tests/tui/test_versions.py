@@ -51,7 +51,7 @@ async def test_every_version_with_its_age_what_a_pull_costs_and_how_it_went_here
     async with app.run_test(size=NARROW) as pilot:
         await listed(pilot, "201 d")
         text = screen_text(pilot)
-        assert text[0].rstrip() == f" Versions of {REPOSITORY}                            registry 2 s ago"
+        assert text[0].rstrip() == f" Versions of {REPOSITORY}                           registry just now"
         assert [line.rstrip() for line in text[2:15]] == [
             " VERSION        MADE    PULL   HERE",
             " v0.4.1          2 d   41 MB   newest",
@@ -81,7 +81,7 @@ async def test_the_cursor_begins_at_what_runs_and_stays_where_it_was_put(tmp_pat
         assert found.tag == "v0.2.9"
         source.listed = replace(LIST, tags=("v0.5.0", *LIST.tags), versions=LIST.versions + 1)
         source.gate.set()
-        await listed(pilot, "v0.5.0", "registry 2 s ago")
+        await listed(pilot, "v0.5.0", "registry just now")
         assert found.tag == "v0.2.9"
         assert row(pilot, "v0.2.9").startswith("▸")
         await pilot.press("g")
@@ -104,7 +104,7 @@ async def test_a_list_of_the_past_is_there_at_once_and_what_runs_meanwhile_gets_
         assert row(pilot, "v0.4.1").split() == ["v0.4.1", "…", "…"]
         assert source.detailed == []
         source.gate.set()
-        await listed(pilot, "registry 2 s ago", "201 d")
+        await listed(pilot, "registry just now", "201 d")
         assert found.tag == "v0.3.0"
 
 
@@ -364,13 +364,13 @@ async def test_offline_the_age_is_said_and_the_reason_once(tmp_path: Path) -> No
     app = versions_app(tmp_path, source)
     async with app.run_test(size=NARROW) as pilot:
         await listed(
-            pilot, "offline: of 3 h ago", "▲ ghcr.io did not answer. It was given 10 s. Check the network."
+            pilot, "offline, of 3 h ago", "▲ ghcr.io did not answer. It was given 10 s. Check the network."
         )
         await until(pilot, lambda: source.offline)
         assert source.offline == [True]  # what is down is not asked eighteen times more
         source.listed = LIST
         await pilot.press("R")
-        await listed(pilot, "registry 2 s ago")
+        await listed(pilot, "registry just now")
         assert not shows(pilot, "did not answer")
         assert source.asked_times == 2
         await until(pilot, lambda: source.offline == [True, False])

@@ -20,9 +20,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from disinto_tui.core.catalog import Catalog, Meta
+from disinto_tui.core.catalog_text import fresh_text
 from disinto_tui.core.errors import DisintoError, ExitCode
 from disinto_tui.core.text import neutralise
-from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.screens.base import in_words
 from disinto_tui.tui.screens.filtering import FilteringScreen
@@ -151,13 +151,7 @@ class VersionsScreen(FilteringScreen):
         """How fresh the list is."""
         if self._asking:
             return "asking the registry …"
-        catalog = self.catalog
-        if catalog is None:
-            return ""
-        if not catalog.asked_at:
-            return "only what is on this host" if catalog.tags else "offline"
-        age = age_text(max(0.0, self._clock() - catalog.asked_at))
-        return f"offline: of {age} ago" if catalog.error is not None else f"registry {age} ago"
+        return fresh_text(self.catalog, self._clock()) if self.catalog is not None else ""
 
     def key_label(self, action_id: str) -> str:
         """Enter shows the details first where there is no room for them; undo says where to."""
@@ -387,6 +381,8 @@ class VersionsScreen(FilteringScreen):
         text = ""
         if error is not None and self._list.tags:
             text = f"▲ {error.what} {error.why} {error.now}"
+        elif self.catalog is not None and self.catalog.engine_error:
+            text = f"▲ {self.catalog.engine_error} What is local and what runs is shown as it was last seen."
         elif self._building:
             text = (
                 "▲ This factory is in build mode: its agents are built from a checkout, and there is no pin to "
