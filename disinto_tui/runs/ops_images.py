@@ -25,7 +25,7 @@ from disinto_tui.runs.runner import Context
 from disinto_tui.runs.versions import open_registry
 
 REVISION = "org.opencontainers.image.revision"
-_STEP = re.compile(r"^#\d+ \[(?:[^\]]* )?(\d+)/(\d+)\] (.*)")
+_STEP = re.compile(r"^#\d+ \[([^\]]*? )?(\d+)/(\d+)\] (.*)")
 _CLIPPED = "[output clipped, log limit"
 _PUSH_PAUSES = (2.0, 5.0, 15.0)
 """Seconds before a push that broke off is tried again."""
@@ -107,8 +107,9 @@ class BuildImage:
             clipped += sum(_CLIPPED in line for line in lines)
             last[:] = [*last, *lines][-20:]
             for line in lines:
-                if line[:1] == "#" and (found := _STEP.match(line)):
-                    ctx.progress("build", int(found[1]), int(found[2]), found[3][:60], "steps")
+                if line[:1] == "#" and (found := instruction_in(line)):
+                    stage, number, count, text = found
+                    ctx.progress(stage, number, count, text[:60], "steps")
             ctx.lines(stream, lines)
 
         _id_file(ctx).unlink(missing_ok=True)
@@ -129,6 +130,15 @@ class BuildImage:
                 details=[line for line in last if line.strip()],
             )
         return clipped
+
+
+def instruction_in(line: str) -> tuple[str, int, int, str] | None:
+    """The instruction that a line of BuildKit's plain log begins: its stage ("build" where there is one alone), which
+    one of how many, its text. Stages are built at the same time: counted apart, no bar ever goes back."""
+    found = _STEP.match(line)
+    if found is None:
+        return None
+    return (found[1] or "").strip() or "build", int(found[2]), int(found[3]), found[4]
 
 
 def build_command(params: Mapping[str, Any], tree: Path, id_file: Path, endpoint: str) -> Command:
