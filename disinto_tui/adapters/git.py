@@ -1,8 +1,8 @@
 """git as a child process: looking at a checkout, a clean export of a commit, tags on other servers.
 
 Nothing here ever resets, merges, cleans or force-pushes. The operator's hooks are not run and no credential helper
-of theirs is asked or fed: a password is handed over for one call, in the environment of that one child, and a
-helper of our own gives it to git. It is never in an argument or a URL.
+of theirs is asked or fed: a password is handed over for one call, as a file in memory, and a helper of our own gives
+it to git. It is in no argument, no environment and no URL.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from disinto_tui.adapters.process import Command, LineSink, Result, child_environment, run
+from disinto_tui.adapters.process import PRIVATE_FILE, Command, LineSink, Result, child_environment, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 from disinto_tui.core.redact import Redactor, Secret
 
 SHA = re.compile(r"\A[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _LOCAL_SECONDS, _REMOTE_SECONDS = 30.0, 120.0
-_HELPER = (
-    '!f() { test "$1" = get && '
-    'printf "username=%s\\npassword=%s\\n" "$DISINTO_GIT_USER" "$DISINTO_GIT_PASSWORD"; }; f'
-)
+_HELPER = f'!f() {{ test "$1" = get && cat {PRIVATE_FILE}; }}; f'
 _MOST_EXPORTED = 4 << 30
 """Bytes; an export larger than this is no source tree."""
 
@@ -48,20 +45,16 @@ class Commit:
     subject: str
 
 
-def _environment(login: Login | None) -> dict[str, str]:
-    """What git is given: no questions on the terminal, no helper but ours, no hooks (they could be anything)."""
-    settings = [("core.hooksPath", "/dev/null")]
+def _environment() -> dict[str, str]:
+    """What git is given: no questions on the terminal, no hooks (they could be anything)."""
     extra = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     extra["GIT_SSH_COMMAND"] = os.environ.get("GIT_SSH_COMMAND") or "ssh -o BatchMode=yes"
-    # An empty helper forgets those of the operator's own configuration: they would store what is not theirs.
-    settings.append(("credential.helper", ""))
-    if login is not None:
-        settings.append(("credential.helper", _HELPER))
-        extra["DISINTO_GIT_USER"] = login.user
-        extra["DISINTO_GIT_PASSWORD"] = login.password.reveal()
-    for number, (key, value) in enumerate(settings):
-        extra[f"GIT_CONFIG_KEY_{number}"], extra[f"GIT_CONFIG_VALUE_{number}"] = key, value
-    return child_environment({**extra, "GIT_CONFIG_COUNT": str(len(settings))})
+    extra |= {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.hooksPath",
+        "GIT_CONFIG_VALUE_0": "/dev/null",
+    }
+    return child_environment(extra)
 
 
 def git_command(
@@ -72,8 +65,14 @@ def git_command(
     timeout: float = _LOCAL_SECONDS,
 ) -> Command:
     """`git -C DIRECTORY ARGUMENTS` as data. `writes` says whether it changes anything, here or elsewhere."""
-    argv = ("git", "-C", str(directory), *arguments)
-    return Command(argv, writes=writes, env=_environment(login), timeout=timeout)
+    # An empty helper forgets those of the operator's own configuration: they would store what is not theirs.
+    options = ["-C", str(directory), "-c", "credential.helper="]
+    private = None
+    if login is not None:
+        options += ["-c", f"credential.helper={_HELPER}"]
+        private = f"username={login.user}\npassword={login.password.reveal()}\n".encode()
+    argv = ("git", *options, *arguments)
+    return Command(argv, writes=writes, env=_environment(), timeout=timeout, private=private)
 
 
 class Checkout:

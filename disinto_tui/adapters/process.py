@@ -275,8 +275,15 @@ def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str
 
     It leads its own session, so no hang-up reaches it; `private` is given to it as one line of JSON on
     standard input, so no secret is ever in its argv or environment. Its environment is this process's own
-    (it is the same program); its stderr is kept for post-mortems.
+    (it is the same program) without the variables whose names or values are in `private`; its stderr is kept for
+    post-mortems.
     """
+    hidden = set(private.values())
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in private and value.strip() not in hidden
+    }
     with stderr_to.open("ab") as err:
         child = subprocess.Popen(
             list(argv),
@@ -284,6 +291,7 @@ def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str
             stdout=subprocess.DEVNULL,
             stderr=err,
             cwd=cwd,
+            env=environment,
             start_new_session=True,
         )
     if child.stdin is None:  # unreachable with stdin=PIPE; mypy cannot know

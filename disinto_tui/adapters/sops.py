@@ -1,5 +1,6 @@
-"""`.env.enc`: read and changed through sops, in memory; the clear text is on no disk at any time.
+"""What sops encrypted, read and changed in memory: `.env.enc`, and values in files of their own.
 
+The clear text is on no disk at any time.
 sops is a child process like any other. The variables that lead it to a key are handed to it and to no other child.
 Of what it prints, nothing is passed on once it may have decrypted something: its errors can quote a value.
 """
@@ -21,6 +22,8 @@ from disinto_tui.adapters.process import Command, Result, child_environment, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
 
 _KINDS = ("--input-type", "dotenv", "--output-type", "dotenv")
+DOTENV, BINARY = "dotenv", "binary"
+"""sops's stores: lines `NAME=value`, or one value as a whole (which it keeps as JSON with `data` and `sops`)."""
 _KEY_PREFIXES = ("SOPS_", "AWS_", "GOOGLE_", "AZURE_", "VAULT_", "HUAWEICLOUD_")
 _KEY_NAMES = ("GNUPGHOME", "GPG_TTY", "CLOUDSDK_CONFIG")
 _SECONDS = 30.0
@@ -29,7 +32,7 @@ _NO_KEY, _MAC_MISMATCH, _MAC_MISSING, _UNDECRYPTABLE = 128, 51, 52, (24, 25)
 """sops's exit codes (its cmd/sops/codes): no key fits; the MAC; a value or the MAC cannot be decrypted."""
 _HAS_SET = (3, 9)
 """The version since which `sops set` is a command; before, it was an option."""
-_NOT_ITS_FILE = ("metadata not found", "invalid dotenv input")
+_NOT_ITS_FILE = ("metadata not found", "invalid dotenv input", "Error unmarshalling input json")
 
 
 def _environment() -> dict[str, str]:
@@ -41,9 +44,9 @@ def _environment() -> dict[str, str]:
     return child_environment(found)
 
 
-def decrypt_command(path: Path) -> Command:
+def decrypt_command(path: Path, kind: str = DOTENV) -> Command:
     """sops prints the clear text on its standard output, a pipe to us."""
-    argv = ("sops", "--decrypt", *_KINDS, str(path))
+    argv = ("sops", "--decrypt", "--input-type", kind, "--output-type", kind, str(path))
     return Command(argv, writes=False, cwd=str(path.parent), env=_environment(), timeout=_SECONDS)
 
 
@@ -66,15 +69,15 @@ def set_command(path: Path, key: str, value: str, version: tuple[int, ...]) -> C
     return Command(argv, writes=True, cwd=str(path.parent), env=_environment(), timeout=_SECONDS)
 
 
-async def decrypt(path: Path) -> bytes:
-    """The clear text of a sops file of the kind dotenv.
+async def decrypt(path: Path, kind: str = DOTENV) -> bytes:
+    """The clear text of a sops file of a kind (`DOTENV`, `BINARY`).
 
     Raises Unavailable when sops is not installed or has no key that fits, Refused when the file was changed by
     something else than sops, BadInput when it is no sops file.
     """
-    result = await _run(decrypt_command(path), path)
+    result = await _run(decrypt_command(path, kind), path, kind)
     if not result.ok:
-        raise failure(result, path)
+        raise failure(result, path, kind)
     return result.raw
 
 
@@ -117,7 +120,7 @@ def _copy(instance: Instance, name: str, data: bytes) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _run(command: Command, path: Path) -> Result:
+async def _run(command: Command, path: Path, kind: str = DOTENV) -> Result:
     try:
         return await run(command, raw=True)
     except Unavailable as error:
@@ -125,8 +128,7 @@ async def _run(command: Command, path: Path) -> Result:
             raise Unavailable(
                 f"sops did not answer about {path.name}.",
                 f"It was given {_SECONDS:g} s; it may wait for a key service, or for a passphrase.",
-                "Try `sops --decrypt --input-type dotenv --output-type dotenv "
-                f"{path.name}` by hand, then try again.",
+                f"Try `{_by_hand(kind, path)}` by hand, then try again.",
                 code="sops.timeout",
             ) from None
         raise Unavailable(
@@ -137,7 +139,11 @@ async def _run(command: Command, path: Path) -> Result:
         ) from None
 
 
-def failure(result: Result, path: Path) -> DisintoError:
+def _by_hand(kind: str, path: Path) -> str:
+    return f"sops --decrypt --input-type {kind} --output-type {kind} {path.name}"
+
+
+def failure(result: Result, path: Path, kind: str = DOTENV) -> DisintoError:
     """The error for a sops that ended with something else than 0."""
     code = result.returncode
     if code == _NO_KEY:
@@ -167,13 +173,13 @@ def failure(result: Result, path: Path) -> DisintoError:
     if any(words in result.stderr for words in _NOT_ITS_FILE):
         return BadInput(
             f"{path.name} cannot be read by sops.",
-            f"It is no sops file of the kind dotenv (sops ended with {code}).",
-            "Encrypt it with `sops --encrypt --input-type dotenv --output-type dotenv`.",
+            f"It is no sops file of the kind {kind} (sops ended with {code}).",
+            f"Encrypt it with `sops --encrypt --input-type {kind} --output-type {kind}`.",
             code="sops.file",
         )
     return Failed(
         f"sops could not work on {path.name}.",
         f"It ended with {code}.",
-        f"Try `sops --decrypt --input-type dotenv --output-type dotenv {path.name}` by hand: it says why.",
+        f"Try `{_by_hand(kind, path)}` by hand: it says why.",
         code="sops.failed",
     )

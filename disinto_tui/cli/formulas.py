@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from disinto_tui.cli.common import Session, session_options, wait_for
+from disinto_tui.cli.credentials import read_secrets, secret_stdin_option
 from disinto_tui.core.errors import BadInput, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from disinto_tui.adapters.instance import Instance
     from disinto_tui.core.formula import Formula
     from disinto_tui.core.plan import Plan
+    from disinto_tui.core.redact import Secret
     from disinto_tui.runs.formulas import Listed
 
 
@@ -107,12 +109,14 @@ def _lines(item: Listed) -> Iterator[str]:
 @click.command("run")
 @click.argument("name")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A variable of the formula.")
+@secret_stdin_option
 @session_options(changes=True)
-def run(session: Session, name: str, settings: tuple[str, ...]) -> int:
+def run(session: Session, name: str, settings: tuple[str, ...], secret_stdin: tuple[str, ...]) -> int:
     """Run the executable steps of a formula, by its name or its file.
 
     Each step's check is asked first, so that a run that failed half-way goes on with `disinto resume`. Secrets are
-    taken from the environment under their names, or asked for, and reach the steps that name them.
+    looked for under their names (--secret-stdin, the environment, the keyring, secrets/<NAME>.enc), or asked for, and
+    reach the steps that name them.
     """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.stack import do_plan
@@ -120,7 +124,8 @@ def run(session: Session, name: str, settings: tuple[str, ...]) -> int:
     from disinto_tui.runs.holder import refuse_unfinished
     from disinto_tui.runs.project import project_name
 
-    values = {}
+    values: dict[str, str] = {}
+    given = read_secrets(secret_stdin)
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -136,7 +141,7 @@ def run(session: Session, name: str, settings: tuple[str, ...]) -> int:
         instance = Instance.at(session.directory)
         refuse_unfinished(instance)
         plan = plan_formula(instance, find_formula(instance, name), values, project_name(instance))
-        secrets = {} if session.dry_run else secrets_of(plan.secrets)
+        secrets = {} if session.dry_run else await secrets_of(instance, plan.secrets, given)
         if not session.output.as_json:
             _show_steps(session, plan)
         return await do_plan(session, instance, plan, question="Run it?", secrets=secrets)
@@ -153,21 +158,26 @@ def _show_steps(session: Session, plan: Plan) -> None:
             write(f"     │ {line}".rstrip())
 
 
-def secrets_of(names: Sequence[str]) -> dict[str, str]:
-    """The values of secrets by name: from the environment, else asked for.
+async def secrets_of(instance: Instance, names: Sequence[str], given: Mapping[str, Secret]) -> dict[str, str]:
+    """The values of secrets by name: from wherever they are kept, else asked for.
 
-    Raises BadInput `secret.missing` without a terminal to ask on.
+    Raises BadInput `secret.missing` without a terminal to ask on, and what makes one that is there unusable.
     """
-    found = {}
+    from disinto_tui.adapters.credentials import CredentialFinder
+
+    finder, found = CredentialFinder(instance.path, given), {}
     for name in names:
-        value = os.environ.get(name, "")
+        held, trouble = await finder.find(name), finder.unusable(name)
+        if held is None and trouble is not None:
+            raise trouble
+        value = held.value.reveal() if held is not None else ""
         if not value and sys.stdin.isatty():
             value = click.prompt(name, hide_input=True, err=True)
         if not value:
             raise BadInput(
                 f"The secret {name} is missing.",
-                "The formula names it, and it is not in the environment.",
-                f"Set it for this one command ({name}=… disinto run …), then try again.",
+                "The formula names it, and it is neither in the environment nor in the keyring nor in secrets/.",
+                f"Set it for this one command ({name}=… disinto run …), or pipe it in with --secret-stdin {name}.",
                 code="secret.missing",
             )
         found[name] = value

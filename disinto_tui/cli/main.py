@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "use": ("disinto_tui.cli.switch", "Switch to a version; it goes back by itself when it fails."),
     "rollback": ("disinto_tui.cli.switch", "Back to the last known good version, or to one you name."),
     "release": ("disinto_tui.cli.release", "Release a version: tag, build, publish, switch to it."),
+    "credentials": (
+        "disinto_tui.cli.credentials",
+        "The secrets a release needs: where from, good until when.",
+    ),
     "formulas": (
         "disinto_tui.cli.formulas",
         "The formulas there are, or one of them, and what is wrong with any.",

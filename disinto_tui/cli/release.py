@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from disinto_tui.cli.common import Session, session_options, wait_for
+from disinto_tui.cli.credentials import read_secrets, secret_stdin_option
 from disinto_tui.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from disinto_tui.runs.release_checks import Examined
 
 _MARKS = {"ok": "✓", "warning": "▲", "problem": "✗"}
@@ -35,13 +33,14 @@ _MARKS = {"ok": "✓", "warning": "▲", "problem": "✗"}
     default="GITHUB_TOKEN",
     show_default=True,
     metavar="NAME",
-    help="The environment variable that holds the push credential; without it Docker's own login is used.",
+    help="The push credential's name (`disinto credentials`); without one Docker's own login is used.",
 )
 @click.option("--force", is_flag=True, help="Also when a higher version is there; `latest` then stays.")
 @click.option("--no-restart", is_flag=True, help="Publish only; this factory stays on its version.")
 @click.option(
     "--from", "start_at", default="", metavar="STEP", help="Begin at this step; those before are left out."
 )
+@secret_stdin_option
 @session_options(changes=True)
 def release(
     session: Session,
@@ -54,18 +53,20 @@ def release(
     force: bool,
     no_restart: bool,
     start_at: str,
+    secret_stdin: tuple[str, ...],
 ) -> int:
     """Release a version of the agents image: tag, build, publish, and switch this factory to it.
 
     Everything is looked at first, and every problem told at once; nothing is changed by looking. A release that fails
-    goes on with `disinto resume`: each step asks the world whether it is done. Mirrors' tokens are taken from
-    MIRROR_TOKEN_<NAME>, GITHUB_TOKEN and CODEBERG_TOKEN.
+    goes on with `disinto resume`: each step asks the world whether it is done. The push credential and the mirrors'
+    tokens (MIRROR_TOKEN_<NAME>, GITHUB_TOKEN, CODEBERG_TOKEN) are looked for in standard input when it is said
+    (--secret-stdin), the environment, the keyring and secrets/<NAME>.enc.
     """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.stack import do_plan
     from disinto_tui.runs.release import ReleaseRequest, plan_release
 
-    place = Path(checkout).absolute()
+    place, given = Path(checkout).absolute(), read_secrets(secret_stdin)
 
     async def work() -> ExitCode:
         instance = Instance.at(session.directory)
@@ -77,7 +78,7 @@ def release(
             repository,
             user,
             secret,
-            release_secrets(os.environ, secret),
+            {name: value.reveal() for name, value in given.items()},
             force,
             not no_restart,
             start_at,
@@ -90,16 +91,6 @@ def release(
         )
 
     return wait_for(work())
-
-
-def release_secrets(environment: Mapping[str, str], secret: str) -> dict[str, str]:
-    """The push credential and the mirrors' tokens of an environment, by name."""
-    names = {secret, "GITHUB_TOKEN", "CODEBERG_TOKEN"}
-    return {
-        name: value
-        for name, value in environment.items()
-        if value and (name in names or name.startswith("MIRROR_TOKEN_"))
-    }
 
 
 def _tell(session: Session, examined: Examined) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 
 import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
+from disinto_tui.cli.credentials import read_secrets, secret_stdin_option
 from disinto_tui.core.errors import BadInput, ExitCode, Refused
-from disinto_tui.core.plan import plan_to_json
+from disinto_tui.core.plan import Plan, plan_to_json
 from disinto_tui.core.words import age_text
 
 
@@ -66,9 +68,13 @@ def attach(session: Session, run: str | None) -> int:
 @click.command()
 @click.argument("run", required=False)
 @click.option("--undo", is_flag=True, help="Take it back instead of finishing it.")
+@secret_stdin_option
 @session_options(changes=True)
-def resume(session: Session, run: str | None, undo: bool) -> int:
-    """Finish a run that stopped half-way (the newest without a name), or with --undo take it back."""
+def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[str, ...]) -> int:
+    """Finish a run that stopped half-way (the newest without a name), or with --undo take it back.
+
+    Its secrets are looked for again, where `disinto credentials` shows them, or come with --secret-stdin.
+    """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.adapters.journal import (
         find_run,
@@ -114,20 +120,29 @@ def resume(session: Session, run: str | None, undo: bool) -> int:
                 {"run": found.id, "undo": undo, "steps": states, "plan": plan_to_json(plan)}
             )
         return ExitCode.DONE
+    given = read_secrets(secret_stdin)
     if not session.confirm("Take it back?" if undo else "Finish it?", default=not undo):
         return ExitCode.INTERRUPTED
-    secrets = None
+    secrets: dict[str, str] = {}
     if plan.kind == "formula" and not undo:
         from disinto_tui.cli.formulas import secrets_of
 
-        secrets = secrets_of(plan.secrets)
+        secrets = wait_for(secrets_of(instance, plan.secrets, given))
     elif plan.kind == "release":
-        import os
+        from disinto_tui.adapters.credentials import CredentialFinder
+        from disinto_tui.runs.credentials import secrets_of_plan
 
-        from disinto_tui.cli.release import release_secrets
-
-        secrets = release_secrets(os.environ, str(plan.facts.get("secret", "")))
+        secrets = wait_for(secrets_of_plan(plan, CredentialFinder(instance.path, given)))
+        _tell_missing(session, plan, secrets)
     from disinto_tui.cli.holding import with_offers
 
     work = functools.partial(carry_out, session, found, undo=undo, secrets=secrets)
     return wait_for(with_offers(session, instance, work))
+
+
+def _tell_missing(session: Session, plan: Plan, secrets: Mapping[str, str]) -> None:
+    """A run that was handed a secret when it began, and is not now, may not need it any more: its steps know."""
+    for name in plan.facts.get("credentials", ()):
+        if name not in secrets:
+            session.output.say(f"▲ {name}, which this run began with, is found nowhere now.")
+            session.output.say(f"  `disinto resume --secret-stdin {name}` hands it over.")

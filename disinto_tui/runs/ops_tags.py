@@ -182,17 +182,24 @@ def login_of(name: str, url: str, secrets: Mapping[str, str]) -> Login | None:
             f"Take it out of the URL and hand it over as MIRROR_TOKEN_{_upper(name)}.",
             code="mirror.password",
         )
-    host = (parts.hostname or "").lower()
-    known = {"github.com": "GITHUB_TOKEN", "codeberg.org": "CODEBERG_TOKEN"}
-    for secret in (f"MIRROR_TOKEN_{_upper(name)}", known.get(host, "")):
-        if secret and secrets.get(secret):
+    for secret in secret_names(name, url):
+        if secrets.get(secret):
             # Any user name goes with a token on GitHub and Forgejo; GitHub documents this one.
             return Login(parts.username or "x-access-token", Secret(secrets[secret]))
     return None
 
 
+def secret_names(name: str, url: str) -> tuple[str, ...]:
+    """Under which names a mirror's token is looked for, in this order; none for ssh and for a path."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return ()
+    known = {"github.com": ("GITHUB_TOKEN",), "codeberg.org": ("CODEBERG_TOKEN",)}
+    return (f"MIRROR_TOKEN_{_upper(name)}", *known.get((parts.hostname or "").lower(), ()))
+
+
 def _upper(name: str) -> str:
-    return "".join(char if char.isalnum() else "_" for char in name).upper()
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()
 
 
 def _list(names: Mapping[str, Any]) -> str:

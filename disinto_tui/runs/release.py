@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from disinto_tui.adapters.dockerconfig import DockerConfig
-from disinto_tui.adapters.engine import find_endpoint
+from disinto_tui.adapters.credentials import CredentialFinder
+from disinto_tui.adapters.engine import Engine, find_endpoint
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.adapters.registry_auth import Credential, CredentialSource, StaticCredentials
 from disinto_tui.core.errors import BadInput
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import Plan, ServiceChange
-from disinto_tui.core.project import read_project
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import TagKind, Version, classify_tag
+from disinto_tui.runs.credential_checks import preflight_findings
+from disinto_tui.runs.credentials import PUSH_SECRET, Gathered, gather, needs_of, project_of, push_login
 from disinto_tui.runs.env import load_env
 from disinto_tui.runs.formulas import find_formula, plan_formula
 from disinto_tui.runs.holder import refuse_unfinished
@@ -28,12 +28,14 @@ from disinto_tui.runs.release_checks import Examined, Wanted, examine
 from disinto_tui.runs.runner import Context
 
 FORMULA = "release"
+_AFTER_MIRRORS = ("build-image", "tag-image", "push-image", "restart-agents", "commit-result")
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
     """What the operator asked for. `images` and `checkout` default to the factory's own repository and the current
-    directory; `secrets` are push credentials and mirrors' tokens by name; `user` goes with the push credential."""
+    directory; `secret` is the push credential's name, and `user` goes with it. `secrets` are credentials that were
+    handed over by name (standard input, typed in); what is not among them is looked for (`adapters/credentials.py`)."""
 
     instance: Instance
     version: str
@@ -41,7 +43,7 @@ class ReleaseRequest:
     images: str = ""
     repository: str = ""
     user: str = ""
-    secret: str = "GITHUB_TOKEN"  # noqa: S105  # a name
+    secret: str = PUSH_SECRET
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     force: bool = False
     restart: bool = True
@@ -61,12 +63,16 @@ async def plan_release(request: ReleaseRequest) -> PreparedRelease:
     """Look at everything and plan. Raises BadInput, Unavailable, and Refused `release.preflight` with every problem."""
     instance = request.instance
     refuse_unfinished(instance)
-    project = _project(instance)
+    project = project_of(instance)
     env = (await load_env(instance)).values
     endpoint = await find_endpoint()
     images = parse_image(request.images) if request.images else repository_of(instance, env)
     images = ImageRef(images.registry, images.repository)
     token = env.get("FORGE_TOKEN", "")
+    # With --from a later step, the mirrors have the tag or do without.
+    mirrors = {} if request.start_at in _AFTER_MIRRORS else dict(project.mirrors)
+    finder = CredentialFinder(instance.path, request.secrets)
+    gathered = await gather(needs_of(images, request.secret, mirrors), finder)
     wanted = Wanted(
         request.version,
         request.checkout,
@@ -76,37 +82,22 @@ async def plan_release(request: ReleaseRequest) -> PreparedRelease:
         images,
         endpoint,
         Secret(token) if token else None,
-        login_for(images.registry, request.user, request.secrets.get(request.secret, "")),
+        push_login(images.registry, request.user, gathered.secrets.get(gathered.push_secret, "")),
         request.force,
+        credentials=lambda: preflight_findings(gathered, Engine(endpoint), request.user),
     )
     examined = await examine(wanted)
     examined.require()
-    values = _values(request, project, images, examined)
+    values = _values(request, project, images, examined, gathered)
     plan = plan_formula(instance, find_formula(instance, FORMULA), values, instance.path.name)
-    return PreparedRelease(await _shown(request, plan, endpoint, images, examined), examined, request.secrets)
-
-
-def login_for(host: str, user: str, secret: str) -> CredentialSource:
-    """The login for a registry: the secret that was handed over, else Docker's own stored one."""
-    stored = DockerConfig.load()
-    return StaticCredentials({host: Credential(user or "x", Secret(secret))}, stored) if secret else stored
-
-
-def _project(instance: Instance) -> Project:
-    for path in instance.project_files():
-        project = read_project(path.read_bytes(), path.name).project
-        if project is not None:
-            return project
-    raise BadInput(
-        "There is no project to release from.",
-        f"{instance.projects} holds no project file that can be read.",
-        "Make a factory with `disinto init CONFIG` first, or name its directory with --dir.",
-        code="release.project",
-    )
+    shown, secrets = await _shown(request, plan, endpoint, images, examined), gathered.secrets
+    # The names alone: whoever resumes it is told which of them is found no more.
+    shown = replace(shown, facts={**shown.facts, "credentials": sorted(secrets)})
+    return PreparedRelease(shown, examined, secrets)
 
 
 def _values(
-    request: ReleaseRequest, project: Project, images: ImageRef, examined: Examined
+    request: ReleaseRequest, project: Project, images: ImageRef, examined: Examined, gathered: Gathered
 ) -> dict[str, Any]:
     highest = not examined.newest or Version.parse(examined.newest) < Version.parse(request.version)
     stable = classify_tag(request.version) is TagKind.RELEASE
@@ -122,8 +113,8 @@ def _values(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "source": f"{project.forge_url}/{request.repository or project.repo}",
         "user": request.user,
-        "secret": request.secret,
-        "mirrors": dict(project.mirrors),
+        "secret": gathered.push_secret,
+        "mirrors": {need.key: need.url for need in gathered.needs if need.purpose == "mirror"},
         "force": "yes" if request.force else "",
     }
 
@@ -197,6 +188,9 @@ class ReleasePreflight:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Raise Refused `release.preflight`, naming every problem. That the branch went on is none."""
         images = parse_image(params["images"])
+        user, secret = params.get("user", ""), params.get("secret", "")
+        finder = CredentialFinder(ctx.instance.path, ctx.secrets, only_given=True)
+        gathered = await gather(needs_of(images, secret, params.get("mirrors") or {}), finder)
         token = ctx.secrets.get("FORGE_TOKEN") or (await load_env(ctx.instance)).values.get("FORGE_TOKEN", "")
         wanted = Wanted(
             params["version"],
@@ -207,9 +201,10 @@ class ReleasePreflight:
             images,
             ctx.plan.endpoint,
             Secret(token) if token else None,
-            login_for(images.registry, params.get("user", ""), ctx.secrets.get(params.get("secret", ""), "")),
+            push_login(images.registry, user, ctx.secrets.get(secret, "")),
             bool(params.get("force")),
             params["sha"],
+            lambda: preflight_findings(gathered, Engine(ctx.plan.endpoint), user),
         )
         examined = await examine(wanted)
         marks = {"ok": "✓", "warning": "▲", "problem": "✗"}

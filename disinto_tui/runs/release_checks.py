@@ -7,7 +7,7 @@ steps look again at what they need.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,7 +51,8 @@ class Finding:
 class Wanted:
     """What is to be released, and with what. `token` is the forge's, `login` asks for the registry's login;
     `force` allows a version that is not the newest. With `sha` the commit was recorded before: then it alone counts,
-    and neither what is checked out by now nor that the branch went on."""
+    and neither what is checked out by now nor that the branch went on. `credentials` looks at the secrets themselves
+    (where from, do they expire, do the mirrors take them)."""
 
     version: str
     checkout: Path
@@ -64,6 +65,7 @@ class Wanted:
     login: CredentialSource | None = field(default=None, repr=False)
     force: bool = False
     sha: str = ""
+    credentials: Callable[[], Awaitable[Sequence[Finding]]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def examine(wanted: Wanted) -> Examined:
         ("engine", look.engine),
         ("builder", look.builder),
         ("registry", look.registry),
+        ("credential", look.credentials),
     )
     found = await asyncio.gather(*(_guarded(name, work) for name, work in parts))
     findings = [finding for part in found for finding in part]
@@ -232,6 +235,10 @@ class _Look:
             cure = "Install the buildx plugin (docker-buildx), then try again."
             return [Finding("builder", "problem", "`docker buildx version` does not answer.", cure)]
         return [Finding("builder", "ok", f"{' '.join(result.stdout.split()[:2])}.")]
+
+    async def credentials(self) -> list[Finding]:
+        """The secrets, each with its expiry."""
+        return [] if self.wanted.credentials is None else list(await self.wanted.credentials())
 
     async def registry(self) -> list[Finding]:
         """Whether this login may push there, and what is there already."""
