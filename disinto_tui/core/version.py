@@ -218,3 +218,31 @@ def next_versions(version: Version) -> NextVersions:
             _make(major if minor == patch == 0 else major + 1, 0, 0),
         )
     return NextVersions(_make(major, minor, patch + 1), _make(major, minor + 1, 0), _make(major + 1, 0, 0))
+
+
+class Proposal(NamedTuple):
+    """A version that may be released next. `kinds` are what it would be ("patch", "minor", "major", "first");
+    `told` when the file VERSION names it, and then a release of any other is refused."""
+
+    version: Version
+    kinds: tuple[str, ...]
+    told: bool = False
+
+
+def proposals(newest: Version | None, told: str = "") -> list[Proposal]:
+    """What may be released after `newest` (None: nothing was yet), the smallest step first. Raises nothing.
+
+    `told` is what the file VERSION says (`0.4.0`); a version of its own comes first when it is newer and none of the
+    three. One that is not newer proposes nothing.
+    """
+    found: dict[Version, list[str]] = {}
+    if newest is None:
+        found[_make(0, 1, 0)] = ["first"]
+    else:
+        for kind, version in zip(NextVersions._fields, next_versions(newest), strict=True):
+            found.setdefault(version, []).append(kind)
+    named = Version.try_parse(f"v{told.strip()}")
+    if named is not None and (newest is None or named.precedence > newest.precedence) and named not in found:
+        # Where nothing is there yet, whatever the file says is the first.
+        found = {named: ["first"]} if newest is None else {named: [], **found}
+    return [Proposal(version, tuple(kinds), version == named) for version, kinds in found.items()]

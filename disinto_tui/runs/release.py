@@ -60,7 +60,7 @@ class PreparedRelease:
 
 
 async def plan_release(request: ReleaseRequest) -> PreparedRelease:
-    """Look at everything and plan. Raises BadInput, Unavailable, and Refused `release.preflight` with every problem."""
+    """Look at everything and plan. Raises BadInput, Unavailable, and NotReady `release.preflight` with all findings."""
     instance = request.instance
     refuse_unfinished(instance)
     project = project_of(instance)

@@ -47,6 +47,23 @@ class Finding:
         return asdict(self)
 
 
+class NotReady(Refused):
+    """Something cannot begin. `findings` are all that was looked at, also what is well; one at least is a problem."""
+
+    def __init__(self, what: str, findings: Sequence[Finding], *, code: str) -> None:
+        problems = [item for item in findings if item.severity == "problem"]
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(
+            what,
+            f"{first.text.rstrip('.')}{more}.",
+            first.cure or "Mend it, then try again; nothing was changed.",
+            code=code,
+            details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems],
+        )
+        self.findings = tuple(findings)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be released, and with what. `token` is the forge's, `login` asks for the registry's login;
@@ -85,18 +102,9 @@ class Examined:
         return [finding for finding in self.findings if finding.severity == "problem"]
 
     def require(self) -> None:
-        """Raise Refused `release.preflight`, naming every problem, when there is one."""
-        problems = self.problems
-        if problems:
-            first = problems[0]
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise Refused(
-                "The release cannot begin.",
-                f"{first.text.rstrip('.')}{more}.",
-                first.cure or "Mend it, then try again; nothing was changed.",
-                code="release.preflight",
-                details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems],
-            )
+        """Raise NotReady `release.preflight`, naming every problem, when there is one."""
+        if self.problems:
+            raise NotReady("The release cannot begin.", self.findings, code="release.preflight")
 
 
 async def examine(wanted: Wanted) -> Examined:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disinto_tui.core.errors import BadInput
-from disinto_tui.core.version import TagKind, Version, classify_tag, next_versions, sort_tags
+from disinto_tui.core.version import TagKind, Version, classify_tag, next_versions, proposals, sort_tags
 
 # SemVer 2.0.0 section 11, and the traps: rc.10 > rc.9 but rc10 < rc9; fewer identifiers are lower.
 ASCENDING = [
@@ -212,3 +212,34 @@ def test_the_next_versions_are_newer_releases(text: str) -> None:
     version = Version(text)
     for candidate in next_versions(version):
         assert candidate > version and not candidate.pre and not candidate.build
+
+
+@pytest.mark.parametrize(
+    ("newest", "told", "expected"),
+    [
+        ("v0.3.0", "", "v0.3.1 patch, v0.4.0 minor, v1.0.0 major"),
+        ("v0.3.0", "0.4.0\n", "v0.3.1 patch, v0.4.0 minor !, v1.0.0 major"),
+        ("v0.3.0", "0.5.0-rc.1", "v0.5.0-rc.1 !, v0.3.1 patch, v0.4.0 minor, v1.0.0 major"),
+        ("v0.3.0", "0.3.0", "v0.3.1 patch, v0.4.0 minor, v1.0.0 major"),  # not bumped yet
+        ("v0.3.0", "v0.4.0", "v0.3.1 patch, v0.4.0 minor, v1.0.0 major"),  # preflight takes no v, either
+        ("v0.3.0", "what", "v0.3.1 patch, v0.4.0 minor, v1.0.0 major"),
+        ("v0.4.0-rc.1", "0.4.0", "v0.4.0 patch minor !, v1.0.0 major"),
+        ("v1.0.0-rc.1", "", "v1.0.0 patch minor major"),
+        ("", "", "v0.1.0 first"),
+        ("", "0.1.0", "v0.1.0 first !"),
+        ("", "2.0.0", "v2.0.0 first !"),
+    ],
+)
+def test_what_may_be_released_next(newest: str, told: str, expected: str) -> None:
+    found = proposals(Version(newest) if newest else None, told)
+    shown = [" ".join([str(item.version), *item.kinds, *["!"][: item.told]]) for item in found]
+    assert ", ".join(shown) == expected
+
+
+@given(st.from_regex(r"\Av[0-9]{1,3}(\.(0|[1-9][0-9]{0,2})){2}(-rc\.[1-9])?\Z"), st.text(max_size=12))
+def test_whatever_is_proposed_is_newer(text: str, told: str) -> None:
+    newest = Version.try_parse(text)
+    found = proposals(newest, told)
+    assert found
+    assert len({item.version for item in found}) == len(found)
+    assert newest is None or all(item.version > newest for item in found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -17,19 +19,21 @@ PAGES = ("token", "config", "version", "review")
 
 
 class PageLine(Widget):
-    """`✓ token ── ● config ── ○ version ── ○ review`, and below it what is known of the token."""
+    """`✓ token ── ● config ── ○ version ── ○ review`, and below it a line of what is known by now."""
 
     DEFAULT_CSS = LINES_CSS.format(name="PageLine") + "PageLine { height: 2; }"
     COMPONENT_CLASSES = {f"lines--{tone}" for tone in (*TONES, "cursor")}
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, pages: Sequence[str] = PAGES, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._pages = tuple(pages)
         self._page, self._facts = 0, ()  # type: tuple[int, Line]
 
-    def show(self, page: int, facts: Line) -> None:
-        """The page and the facts."""
-        if (page, facts) != (self._page, self._facts):
-            self._page, self._facts = page, facts
+    def show(self, page: int, facts: Line, pages: Sequence[str] = ()) -> None:
+        """The page's number and the facts; `pages` when they are others now."""
+        now = (page, facts, tuple(pages) or self._pages)
+        if now != (self._page, self._facts, self._pages):
+            self._page, self._facts, self._pages = now
             self.refresh()
 
     @property
@@ -43,7 +47,7 @@ class PageLine(Widget):
         if y == 1:
             return paint((("   ", "plain"), *self._facts) if self._facts else (), self.size.width, styles)
         line: list[tuple[str, str]] = [(" ", "plain")]
-        for number, name in enumerate(PAGES):
+        for number, name in enumerate(self._pages):
             if number:
                 line.append((" ─── ", "dim"))
             mark = "✓" if number < self._page else "●" if number == self._page else "○"
