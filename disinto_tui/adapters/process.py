@@ -301,6 +301,36 @@ def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str
     return child.pid
 
 
+class Waiting:
+    """A detached process started ahead of time: it loads what it will need, and waits on its standard input.
+
+    It ends by itself when nobody tells it anything: with this object, or with the process that holds it.
+    """
+
+    def __init__(self, argv: Sequence[str], *, cwd: str) -> None:
+        """Start it, leading a session of its own, with this process's environment. Raises OSError."""
+        self._child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+    def tell(self, line: bytes) -> int:
+        """Hand over its one line and let go of it; its pid, or 0 when it is not there any more."""
+        stdin = self._child.stdin
+        if stdin is None or self._child.poll() is not None:
+            return 0
+        try:
+            stdin.write(line + b"\n")
+            stdin.close()
+        except OSError:
+            return 0
+        return self._child.pid
+
+
 def boot_id() -> str:
     """This boot's id; a pid recorded under another boot is dead."""
     try:

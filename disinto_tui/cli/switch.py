@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from disinto_tui.cli.common import Session, session_options, wait_for
 from disinto_tui.cli.stack import do_plan
 from disinto_tui.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from disinto_tui.adapters.instance import Instance
 
 _IDLE = click.option("--when-idle", is_flag=True, help="Wait until no agent is at work.")
 
@@ -65,11 +68,9 @@ def use(
     VERSION is a tag (v0.3.0) of the factory's repository, or a full reference. What does not come up healthy,
     or does not stay so, is taken back by itself. Nothing but the services that run the agents image is touched.
     """
-    from disinto_tui.adapters.instance import Instance
+    instance = _prewarmed(session)
     from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.switch import SwitchRequest, plan_switch
-
-    instance = Instance.at(session.directory)
 
     async def work() -> ExitCode:
         request = SwitchRequest(instance, version, pin_digest, deadline if when_idle else None, soak)
@@ -92,11 +93,9 @@ def rollback(session: Session, version: str | None, when_idle: bool, deadline: f
 
     Works without the registry when the image is on this host; the last known-good ones are kept there.
     """
-    from disinto_tui.adapters.instance import Instance
+    instance = _prewarmed(session)
     from disinto_tui.cli.holding import with_offers
     from disinto_tui.runs.rollback import plan_rollback
-
-    instance = Instance.at(session.directory)
 
     async def work() -> ExitCode:
         idle = deadline if when_idle else None
@@ -106,3 +105,14 @@ def rollback(session: Session, version: str | None, when_idle: bool, deadline: f
         )
 
     return wait_for(with_offers(session, instance, work))
+
+
+def _prewarmed(session: Session) -> Instance:
+    """The instance. The run's process loads its code from now on, while this one loads its own, and plans."""
+    from disinto_tui.adapters.instance import Instance
+    from disinto_tui.runs.launch import prewarm
+
+    instance = Instance.at(session.directory)
+    if not session.dry_run:
+        prewarm(instance)
+    return instance

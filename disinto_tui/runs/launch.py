@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +14,27 @@ from disinto_tui.adapters.host import free_bytes
 from disinto_tui.adapters.instance import PRIVATE, Instance, read_bytes, write_private, writing
 from disinto_tui.adapters.journal import RunDir
 from disinto_tui.adapters.lock import lock
-from disinto_tui.adapters.process import spawn_detached
+from disinto_tui.adapters.process import Waiting, spawn_detached
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, error_from_json
 
 _LAST_WORDS = "error.json"
 _FULL = 64 * 1024
 """A file system with fewer free bytes is full, as far as a journal is concerned."""
+_ARGV = (sys.executable, "-m", "disinto_tui.runs.process")
+_WAIT = "--wait"
+_waiting: list[Waiting] = []
+"""The process that `prewarm` started and no run took yet."""
+
+
+def prewarm(instance: Instance) -> None:
+    """Start the process of a run that is still being planned: it loads its code meanwhile (0.4 s and more).
+
+    It does nothing and ends by itself when no run comes of it. It cannot be had for a run with secrets: those are
+    kept out of the environment of a run's process, and this one has ours.
+    """
+    if not _waiting and instance.exists:
+        with contextlib.suppress(OSError):
+            _waiting.append(Waiting([*_ARGV, _WAIT], cwd=str(instance.path)))
 
 
 def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
@@ -27,9 +44,7 @@ def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None
     the disk is full; a run that never began is removed then.
     """
     instance = instance_of(run)
-    argv = [sys.executable, "-m", "disinto_tui.runs.process", str(run.path)]
-    if undo:
-        argv.append("--undo")
+    arguments = [str(run.path), *(["--undo"] if undo else [])]
     try:
         with lock(instance, f"disinto {run.plan().kind}", run.id):
             pass  # a busy instance is said here, in the operator's terminal, not in a process nobody watches
@@ -40,7 +55,11 @@ def launch(run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None
     except DisintoError:
         run.discard()
         raise
-    return spawn_detached(argv, stderr_to=run.path / "stderr", private=secrets or {}, cwd=str(instance.path))
+    if _waiting and not secrets and (pid := _waiting.pop().tell(json.dumps(arguments).encode())):
+        return pid
+    return spawn_detached(
+        [*_ARGV, *arguments], stderr_to=run.path / "stderr", private=secrets or {}, cwd=str(instance.path)
+    )
 
 
 def instance_of(run: RunDir) -> Instance:
@@ -82,15 +101,22 @@ def died(run: RunDir) -> DisintoError:
 
 
 def main(arguments: list[str]) -> int:
-    """The run's own process: `python -m disinto_tui.runs.process RUN_DIR [--undo]`, secrets on stdin."""
+    """The run's own process: `python -m disinto_tui.runs.process RUN_DIR [--undo]`, secrets on stdin; or `--wait`,
+    for those arguments on stdin (`prewarm`)."""
     import asyncio
 
     from disinto_tui.runs.operations import OPERATIONS
     from disinto_tui.runs.runner import execute
 
+    if arguments == [_WAIT]:
+        arguments = _told()
+        secrets: dict[str, str] = {}
+        if not arguments:
+            return int(ExitCode.DONE)
+    else:
+        line = sys.stdin.readline()
+        secrets = json.loads(line) if line.strip() else {}
     run = RunDir(Path(arguments[0]))
-    line = sys.stdin.readline()
-    secrets = json.loads(line) if line.strip() else {}
     try:
         return int(
             asyncio.run(
@@ -105,3 +131,16 @@ def main(arguments: list[str]) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
+
+
+def _told() -> list[str]:
+    """What a process that was started ahead is told to do, [] when nothing; its code is loaded by then."""
+    for name in ("aiohttp", "docker", "disinto_tui.adapters.registry"):
+        importlib.import_module(name)  # what a switch needs, and imports only where it asks
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):
+        return []
+    arguments: list[str] = json.loads(line)
+    with (Path(arguments[0]) / "stderr").open("ab") as err:
+        os.dup2(err.fileno(), sys.stderr.fileno())
+    return arguments
