@@ -11,17 +11,18 @@ WHO=test-$$
 FAST=${FAST:-}
 BIN=.venv/bin
 failed=()
-slow=''
+beside=()
 export STEP_LINES=100
 
 ground_down() {
     local code=$?
     trap - EXIT
-    if [ -n "$slow" ]; then
+    local pid
+    for pid in "${beside[@]}"; do
         # To pytest TERM is what Ctrl-C is: it removes what its tests made.
-        kill -TERM "$slow" 2>/dev/null || true
-        wait "$slow" || true
-    fi
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" || true
+    done
     [ -n "$FAST" ] || docker/engine/down.sh --state "$STATE" --for "$WHO" || code=1
     exit "$code"
 }
@@ -54,18 +55,22 @@ check "ruff format" "$BIN/ruff" format --check .
 check "mypy" "$BIN/mypy"
 check "import contracts" "$BIN/lint-imports"
 check "shell scripts" scripts_check
-# Engine tests wait more than they work, so the longest of them run beside all the others.
-in_two_halves() {
-    local log
-    log=$(mktemp)
-    "$BIN/pytest" -q -p no:cacheprovider -m "engine and slow" >"$log" 2>&1 </dev/null &
-    slow=$!
-    "$BIN/pytest" -m "not (engine and slow)" || failed+=(pytest)
-    wait "$slow" || failed+=("pytest (slow engine tests)")
-    slow=''
-    echo "The slow engine tests, which ran beside these:"
-    cat "$log"
-    rm -f "$log"
+# Engine tests wait more than they work, so they run beside the others, and the longest of them beside the rest.
+in_three_parts() {
+    local part log logs=()
+    for part in "engine and slow" "engine and not slow"; do
+        log=$(mktemp)
+        logs+=("$log")
+        "$BIN/pytest" -q -p no:cacheprovider -m "$part" >"$log" 2>&1 </dev/null &
+        beside+=("$!")
+    done
+    "$BIN/pytest" -m "not engine" || failed+=(pytest)
+    for part in 0 1; do
+        wait "${beside[part]}" || failed+=("pytest (engine, part $((part + 1)))")
+        cat "${logs[part]}"
+        rm -f "${logs[part]}"
+    done
+    beside=()
 }
 
 export DISINTO_GROUND=$STATE
@@ -76,7 +81,7 @@ elif [ -n "$FAST" ]; then
 elif [ "$#" -gt 0 ]; then
     "$BIN/pytest" "$@" || failed+=(pytest)
 else
-    in_two_halves
+    in_three_parts
 fi
 
 if [ "${#failed[@]}" -gt 0 ]; then

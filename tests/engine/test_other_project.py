@@ -15,7 +15,7 @@ from tests.support.factory import Factory, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import default_state
 
-SOAK = ("--yes", "--soak", "1")
+SOAK = ("--yes", "--soak", "0.2")
 EXTRA = """services:
   agents:
     labels:

@@ -14,7 +14,7 @@ from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import default_state
 from tests.support.registries import push_samples
 
-SOAK = ("--yes", "--soak", "1")
+SOAK = ("--yes", "--soak", "0.2")
 
 
 @pytest.fixture(scope="module")

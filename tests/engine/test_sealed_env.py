@@ -20,7 +20,7 @@ from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import ADMIN_TOKEN, default_state
 from tests.support.sealed import Sops, install
 
-SOAK = ("--yes", "--soak", "1")
+SOAK = ("--yes", "--soak", "0.2")
 
 
 @pytest.fixture(scope="module")

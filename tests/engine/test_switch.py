@@ -26,7 +26,7 @@ from tests.support.registries import open_registry, push_samples
 QUICK = (
     "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
 )
-SOAK = ("--yes", "--soak", "1")
+SOAK = ("--yes", "--soak", "0.2")
 
 
 @pytest.fixture(scope="module")
