@@ -28,6 +28,7 @@ HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_SECONDS = 15.0
 _HELPER_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _HOST = re.compile(r"\A[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*\Z")
+_NOT_FOR_HELPERS = ("MIRROR_TOKEN_", "CODEBERG_TOKEN")
 _TOKEN_USER = "<token>"  # noqa: S105 the name helpers give an identity token
 
 
@@ -135,11 +136,11 @@ class DockerConfig:
 
 def helper_command(helper: str, key: str) -> Command:
     """Ask a credential helper for one registry. It gets our whole environment: pass, keyrings and cloud
-    helpers need variables that other children must not see."""
+    helpers need variables that other children must not see. Only what is for git servers is left out."""
     return Command(
         argv=(f"docker-credential-{helper}", "get"),
         writes=False,
-        env=dict(os.environ),
+        env={key: value for key, value in os.environ.items() if not key.startswith(_NOT_FOR_HELPERS)},
         stdin=key.encode(),
         timeout=_HELPER_SECONDS,
     )

@@ -34,9 +34,12 @@ def expiry_text(expires: float, now: float) -> str:
         return f"expired on {day}"
     if level == 1:
         at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(expires))
-        hours = max(1, int(left // 3600))
-        return f"expires at {at}, in {hours} {'hour' if hours == 1 else 'hours'}"
-    return f"expires on {day}, in {int(left // DAY)} days"
+        return f"expires at {at}, in {_count(int(left // 3600), 'hour') or 'less than an hour'}"
+    return f"expires on {day}, in {_count(int(left // DAY), 'day')}"
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}" if number else ""
 
 
 def expiry_cure(expires: float, now: float) -> str:

@@ -62,11 +62,10 @@ class _Verdict:
 
     def of(self, need: Need) -> FoundCredential:
         """The whole, as readers get it."""
-        said = "; ".join(
-            text if at == 0 else text[:1].lower() + text[1:] for at, text in enumerate(self.texts)
-        )
         where = f" ({self.where})" if self.where else ""
-        finding = Finding("credential", self.severity, f"{self.name}{where}: {said}.", self.cure)
+        finding = Finding(
+            "credential", self.severity, f"{self.name}{where}: {'; '.join(self.texts)}.", self.cure
+        )
         return FoundCredential(
             self.name,
             need.purpose,

@@ -15,7 +15,7 @@ usage: docker/engine/up.sh [options] [PACKAGE...]
   --state DIR       where to note what was started (default: .ground in the repository)
   --for NAME        who needs the engine (default: hand); down.sh ends it when nobody does
   --while PID       NAME stops counting when that process is gone
-  PACKAGE           also install: docker-registry skopeo busybox-static debootstrap
+  PACKAGE           also install: docker-registry skopeo busybox-static debootstrap age
 
 The endpoint in use is written to DIR/endpoint.
 TEXT
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
         --for) WHO=$2 && shift ;;
         --while) WHILE=$2 && shift ;;
         -h | --help) usage && exit 0 ;;
-        docker-registry | skopeo | busybox-static | debootstrap) PACKAGES+=("$1") ;;
+        docker-registry | skopeo | busybox-static | debootstrap | age) PACKAGES+=("$1") ;;
         *) fail 2 "up.sh does not know $1." "It is neither an option nor one of the packages it installs." \
             "See docker/engine/up.sh --help." ;;
     esac

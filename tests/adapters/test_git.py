@@ -182,7 +182,7 @@ async def test_a_commit_is_fetched_without_touching_anything(
 
 async def test_the_password_is_in_no_argument_and_no_url(tree: Path, server: GitServer) -> None:
     command = git_command(tree, "push", server.url("mirror"), login=LOGIN)
-    assert PASSWORD not in " ".join(command.argv)
+    assert PASSWORD not in f"{command.argv} {command.env}"
     assert PASSWORD not in repr(command)
     await push_refs(tree, server.url("mirror"), {"refs/tags/v1": await Checkout(tree).head()}, LOGIN)
     sent = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -26,6 +26,7 @@ class GitServer:
     directory: Path
     address: str
     closed: set[str] = field(default_factory=set)
+    password: str = PASSWORD
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, name: str) -> str:
@@ -101,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(size) if size else self._chunks()
         login = base64.b64decode(given.removeprefix("Basic ")).decode(errors="replace")
         pushing = "git-receive-pack" in self.path
-        if login.partition(":")[2] != PASSWORD:  # a token is what counts, whatever the name before it
+        if login.partition(":")[2] != known.password:  # a token is what counts, whatever the name before it
             return self._say(401, b"", {"WWW-Authenticate": 'Basic realm="git"'})
         if pushing and path.strip("/").partition(".git")[0] in known.closed:
             return self._say(403, b"no pushing here\n", {})
@@ -148,12 +149,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def git_server(directory: Path) -> Iterator[GitServer]:
-    """Serve the repositories of a directory for the length of a `with`."""
+def git_server(directory: Path, password: str = PASSWORD) -> Iterator[GitServer]:
+    """Serve the repositories of a directory for the length of a `with`, to those who know the password."""
     directory.mkdir(parents=True, exist_ok=True)
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.known = GitServer(directory, f"127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server.known = GitServer(directory, f"127.0.0.1:{server.server_address[1]}", password=password)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         yield server.known

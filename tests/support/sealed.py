@@ -40,6 +40,19 @@ class Sops:
         """The clear text."""
         return self("--decrypt", str(sealed)).stdout
 
+    def seal_value(self, value: str, path: Path, *, kind: str = "binary") -> None:
+        """Encrypt one value to a file of its own: as a whole, or as the line `NAME=value` (kind "dotenv")."""
+        to = sops_double.recipient(self.key.read_text().strip())
+        clear = path.with_suffix(".clear")
+        clear.write_text(value)
+        kinds = ("--input-type", kind, "--output-type", kind)
+        argv = [str(self.directory / "sops"), *kinds, "--encrypt", "--age", to, str(clear)]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=True, env={**os.environ, **self.environment}
+        )
+        clear.unlink()
+        path.write_text(done.stdout)
+
     def __call__(self, *argv: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
         kinds = ("--input-type", "dotenv", "--output-type", "dotenv")
         return subprocess.run(

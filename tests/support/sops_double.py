@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for sops 3.9 and its store "dotenv", for tests where the real one cannot be had.
+"""A stand-in for sops 3.9 and its stores "dotenv" and "binary", for tests where the real one cannot be had.
 
 It keeps what the real one keeps (learnt from its sources and from files it wrote): `KEY=ENC[AES256_GCM,…]` line by
 line, empty values in clear, encrypted comments, blank lines dropped, `sops_…` metadata last, a MAC over the values, a
@@ -164,6 +164,25 @@ def decrypt(text: str) -> tuple[list[Line], bytes, str]:
     return found, key, to
 
 
+def binary(path: Path, encrypting: bool, to: str, version: str) -> None:
+    """One value as a whole: JSON with `data` and `sops`, as the real one's binary store writes it."""
+    if encrypting:
+        made = encrypt([("data", path.read_text())], secrets.token_bytes(32), to, version)
+        lines = dict(parse(made))
+        about = {str(name).removeprefix("sops_"): value for name, value in lines.items() if name != "data"}
+        sys.stdout.write(json.dumps({"data": lines["data"], "sops": about}, indent=4))
+        return
+    try:
+        tree = json.loads(path.read_text())
+    except ValueError as error:
+        fail(1, f"Error unmarshalling input json: {error}")
+    if not isinstance(tree, dict) or "sops" not in tree:
+        fail(1, "sops metadata not found")
+    flat = [("data", tree["data"]), *((f"sops_{name}", value) for name, value in tree["sops"].items())]
+    found, _, _ = decrypt(emit(flat))
+    sys.stdout.write(str(found[0][1]))
+
+
 def changed(lines: list[Line], index: str, written: str) -> list[Line]:
     try:
         (name,) = json.loads(index)
@@ -211,6 +230,9 @@ def main(argv: list[str]) -> None:
     path = Path(rest[0])
     if not path.exists():
         fail(100, "Error: cannot operate on non-existent file")
+    if options.get("--input-type") == options.get("--output-type") == "binary":
+        binary(path, "--encrypt" in options, options.get("--age", ""), version)
+        return
     if options.get("--input-type") != "dotenv" or options.get("--output-type") != "dotenv":
         fail(1, "Error unmarshalling input json: invalid character 'A' looking for beginning of value")
     text = path.read_text()
