@@ -42,6 +42,8 @@ from disinto_tui.core.events import (
 from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
 
 _FORGOTTEN_SECONDS = 60
+REQUEST = "release-request"
+"""The kind of a run that files a request for approval."""
 KEPT_WHOLE = 100
 """Runs kept with their log and backups; of older ones stay the plan and the events, which are the history."""
 
@@ -275,14 +277,15 @@ def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | Non
 
     Scripts of a formula leave the instance as it is, so a later one does not hide a run that left it half-way; so does
     a release that did not get to the instance, or went back. The newest of them counts like any other run, or not at
-    all (`formulas`).
+    all (`formulas`). A request for approval touches the forge alone, and hides neither.
     """
-    seen_formula = not formulas
+    seen = {False: not formulas, True: not formulas}
     for run in list_runs(instance):
         kind, events = run.plan().kind, run.events()
         switching = step_states(events).get("restart-agents") == "running" or _stuck(events)
-        formula = kind == "formula" or (kind == "release" and not switching)
-        if formula and seen_formula:
+        request = kind == REQUEST
+        formula = request or kind == "formula" or (kind == "release" and not switching)
+        if formula and seen[request]:
             continue
         status = run_status(run, events)
         if status == "planned":
@@ -292,17 +295,20 @@ def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | Non
             and (_stuck(events) or any(state == "done" for state in step_states(events).values()))
         )
         if formula and not half_way:
-            seen_formula = True
+            seen[request] = True
             continue
         return run if half_way else None
     return None
 
 
 def may_take_back(instance: Instance, run: RunDir) -> bool:
-    """Whether a run may be undone now: one that stopped half-way, or a switch that nothing followed.
+    """Whether a run may be undone now: one that stopped half-way, a switch that nothing followed, or any request for
+    approval (its undo looks what became of it).
 
     A finished init is not: it would take a running factory and its tokens away. `disinto down` stops it.
     """
+    if run.plan().kind == REQUEST:
+        return run_status(run) not in ("planned", "running", "undone")
     half_way = unfinished_run(instance)
     if half_way is not None:
         return half_way.id == run.id

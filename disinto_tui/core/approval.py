@@ -179,7 +179,9 @@ class RequestState:
         """How it came out; None while nobody knows."""
         if self.stage == "closed" or (self.exit_code or 0) != 0 or self.status == "failed":
             return False
-        return True if self.stage in ("executed", "result") else None
+        if self.stage == "result":
+            return True if self.status == "success" else None
+        return True if self.stage == "executed" and self.exit_code is not None else None
 
     def reached(self, stage: Stage) -> bool:
         """Whether it got as far as `stage`; a closed one got nowhere."""
@@ -188,6 +190,8 @@ class RequestState:
     @property
     def words(self) -> str:
         """One sentence: where it stands."""
+        if self.stage == "closed" and self.merged_by:
+            return f"Merged by {self.merged_by}, and removed again: it is not executed."
         if self.stage == "closed":
             return "Closed without a merge: it is not executed."
         if self.stage == "open":
@@ -200,9 +204,12 @@ class RequestState:
         if self.stage == "merged":
             begun = f"; the tag {self.version} is there, so somebody began" if self.tagged else ""
             return f"Filed, not executed{begun}."
+        if self.stage == "executed" and self.exit_code is None:
+            return "Executed; its result cannot be read."
         if self.stage == "executed":
             return f"Executed, exit code {self.exit_code}."
-        told = f"{self.reference or self.version} is released" if self.status == "success" else "Failed"
+        words = {"success": f"{self.reference or self.version} is released", "failed": "The release failed"}
+        told = words.get(self.status, "There is a result that says neither success nor failure")
         return f"{told} ({self.where})."
 
     def to_json(self) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
+from disinto_tui.runs.ops_approval import RequestMerge, RequestProtection
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
 from disinto_tui.runs.ops_keep import KeepImage, NameImage, RecordGood
+from disinto_tui.runs.ops_request import RequestBranch, RequestFile, RequestPull
 from disinto_tui.runs.ops_restart import RestartAgents
 from disinto_tui.runs.ops_result import CommitResult
 from disinto_tui.runs.ops_script import Script
@@ -53,4 +55,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "restart-agents": RestartAgents(),
     "release-preflight": ReleasePreflight(),
     "commit-result": CommitResult(),
+    "request-protection": RequestProtection(),
+    "request-branch": RequestBranch(),
+    "request-file": RequestFile(),
+    "request-pull": RequestPull(),
+    "request-merge": RequestMerge(),
 }

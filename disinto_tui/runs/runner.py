@@ -298,7 +298,7 @@ def _stuck(plan: Plan, first: DisintoError, second: DisintoError) -> DisintoErro
 
 
 def _end(ctx: Context, state: RunState, error: DisintoError | None) -> RunEnded:
-    summary = ctx.plan.facts.get("summary", ()) if state == "done" else ()
+    summary = {**ctx.plan.facts, **ctx.result}.get("summary", ()) if state == "done" else ()
     event = RunEnded(
         time.time(),
         state,

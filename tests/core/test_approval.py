@@ -129,7 +129,19 @@ def test_only_the_last_sound_verdict_of_each_counts(
             True,
             True,
         ),
-        (RequestState("a", "result", status="failed", where="here"), "Failed (here).", True, False),
+        (
+            RequestState("a", "result", status="failed", where="here"),
+            "The release failed (here).",
+            True,
+            False,
+        ),
+        (RequestState("a", "executed"), "Executed; its result cannot be read.", True, None),
+        (
+            RequestState("a", "result", where="x"),
+            "There is a result that says neither success nor failure (x).",
+            True,
+            None,
+        ),
         (RequestState("a", "closed"), "Closed without a merge: it is not executed.", True, False),
     ],
 )

@@ -41,12 +41,19 @@ async def manners(request: web.Request, handler: Handler) -> web.StreamResponse:
     for path, status in state.broken.items():
         if request.path.startswith(path):
             raise failure(status, "broken on order")
+    for method, end in state.failing:
+        if request.method == method and request.path.endswith(end):
+            state.failing.remove((method, end))
+            raise failure(502, "failing on order")
     if request.path.startswith(PREFIX) and state.require_signin and not credentials(request)[0]:
         raise failure(403, "Only signed in user is allowed to call APIs.")
     try:
         answer = await handler(request)
     except web.HTTPNotFound as error:
         raise not_found() from error
+    for (method, end), act in state.meanwhile.items():
+        if request.method == method and request.path.endswith(end):
+            act()
     for method, end in state.late:
         if request.method == method and request.path.endswith(end) and request.transport is not None:
             state.late.remove((method, end))

@@ -97,6 +97,7 @@ async def create_pull(request: web.Request) -> web.Response:
         user.login,
         repo.branches[head][-1],
         labels=labels,
+        checking=request.app[STATE].checking,
     )
     repo.pulls[number] = made
     return reply(pull_json(request, repo, made), 201)

@@ -7,6 +7,7 @@ two runs of a test see the same bytes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -154,7 +155,7 @@ class Repo:
         """The rule that holds for a branch: the one of its very name, else the first pattern that fits."""
         if branch in self.protections:
             return self.protections[branch]
-        return next((rule for name, rule in self.protections.items() if fnmatchcase(branch, name)), None)
+        return next((rule for name, rule in self.protections.items() if _fits(branch, name)), None)
 
     def fork_branch(self, new: str, old: str) -> None:
         self.branches[new] = list(self.branches[old])
@@ -191,6 +192,14 @@ class Repo:
         return None
 
 
+def _fits(branch: str, pattern: str) -> bool:
+    """Whether a rule's pattern fits: `*` stops at a slash, `**` does not."""
+    if "**" in pattern:
+        return fnmatchcase(branch, pattern)
+    parts, wanted = branch.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
 @dataclass
 class ForgeState:
     """One forge. `require_signin` is REQUIRE_SIGNIN_VIEW: nothing at all for the anonymous."""
@@ -205,8 +214,14 @@ class ForgeState:
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     # a path (prefix) -> status to answer instead, for failure tests
     broken: dict[str, int] = field(default_factory=dict)
+    # how long a new pull request is being checked for conflicts: as many questions
+    checking: int = 0
+    # (method, end of a path): 502 and nothing done; each once
+    failing: list[tuple[str, str]] = field(default_factory=list)
     # (method, end of a path): the work is done, and the answer never arrives; each once
     late: list[tuple[str, str]] = field(default_factory=list)
+    # (method, end of a path): what happens once the work is done, before the answer
+    meanwhile: dict[tuple[str, str], Callable[[], None]] = field(default_factory=dict)
     _counter: int = 0
 
     def next_id(self) -> int:
