@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from disinto_tui.runs.versions import open_registry
 
 REVISION = "org.opencontainers.image.revision"
 _STEP = re.compile(r"^#\d+ \[([^\]]*? )?(\d+)/(\d+)\] (.*)")
+_ATTEMPT = "export-"
 _CLIPPED = "[output clipped, log limit"
 _PUSH_PAUSES = (2.0, 5.0, 15.0)
 """Seconds before a push that broke off is tried again."""
@@ -38,6 +40,15 @@ async def engine_of(ctx: Context) -> Engine:
 
 def _id_file(ctx: Context) -> Path:
     return ctx.run.path / "image-id"
+
+
+def _drop_attempts(ctx: Context) -> None:
+    """Remove what attempts to build left: exported trees, archives, ids that nobody took over."""
+    for path in ctx.run.path.glob(f"{_ATTEMPT}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 async def built_image(ctx: Context, engine: Engine) -> LocalImage | None:
@@ -75,15 +86,17 @@ class BuildImage:
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Export, build, verify. Raises Failed `build.failed` with the log's last lines, Unavailable."""
-        engine, tree = await engine_of(ctx), ctx.run.path / "export"
-        await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
+        engine = await engine_of(ctx)
+        await asyncio.to_thread(_drop_attempts, ctx)
+        # A name for each attempt: the builder of a run that was killed may still be reading and writing its own.
+        tree = ctx.run.path / f"{_ATTEMPT}{os.getpid()}"
         try:
             with writing(tree):
                 await Checkout(params["checkout"]).export(params["sha"], tree)
             ctx.say(f"exported {params['sha']}")
             clipped = await self._build(ctx, engine, params, tree)
         finally:
-            await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
+            await asyncio.to_thread(_drop_attempts, ctx)
         image = await _need_image(ctx, engine)
         if image.labels.get(REVISION) != params["sha"]:
             raise Failed(
@@ -97,6 +110,7 @@ class BuildImage:
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """An image harms nobody."""
+        await asyncio.to_thread(_drop_attempts, ctx)
         return "The image stays on this host."
 
     async def _build(self, ctx: Context, engine: Engine, params: Mapping[str, Any], tree: Path) -> int:
@@ -113,7 +127,8 @@ class BuildImage:
             ctx.lines(stream, lines)
 
         _id_file(ctx).unlink(missing_ok=True)
-        result = await run(build_command(params, tree, _id_file(ctx), engine.endpoint), on_lines=take)
+        identity = tree.with_name(f"{tree.name}.id")
+        result = await run(build_command(params, tree, identity, engine.endpoint), on_lines=take)
         if clipped:
             ctx.say(
                 f"▲ {clipped} times BuildKit cut lines out of this log (the engine's limit, 200 KiB/s and 2 MiB a "
@@ -122,6 +137,15 @@ class BuildImage:
             )
         if not result.ok:
             wrong = next((line for line in reversed(last) if line.startswith("ERROR")), "")
+            if any("no space left on device" in line.lower() for line in last):
+                raise Failed(
+                    "The image could not be built.",
+                    "The disk of the engine is full.",
+                    "Free some space (`docker system df` shows what takes it; prune images, never volumes), "
+                    "then `disinto resume`.",
+                    code="disk.full",
+                    details=[line for line in last if line.strip()],
+                )
             raise Failed(
                 "The image could not be built.",
                 f"{wrong.removeprefix('ERROR: ').rstrip('.') or f'The builder ended with {result.returncode}'}.",
@@ -129,6 +153,8 @@ class BuildImage:
                 code="build.failed",
                 details=[line for line in last if line.strip()],
             )
+        with writing(identity):
+            identity.replace(_id_file(ctx))
         return clipped
 
 

@@ -13,7 +13,7 @@ from disinto_tui.core.errors import DisintoError, Failed
 from disinto_tui.core.plan import Plan, Step, plan_from_json, plan_to_json
 from disinto_tui.runs.history import Entry
 from disinto_tui.runs.ops_images import built_image, engine_of
-from disinto_tui.runs.runner import Context, Operation
+from disinto_tui.runs.runner import Context, Operation, last_state
 
 _PLAN = "restart-plan.json"
 
@@ -26,15 +26,29 @@ class RestartAgents:
     """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Asked by the switch's own steps."""
-        return None
+        """This run switched already, and saw it well: what runs since then is somebody's own choice."""
+        plan = _noted(ctx)
+        if plan is None or last_state(ctx, ctx.step_id) not in ("done", "skipped"):
+            return None
+        ctx.result.update(_told(plan))
+        return "It was switched before."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Plan and perform the switch. Raises what planning raises, and Failed with the reason of its failure."""
-        from disinto_tui.runs.switch import SOAK_SECONDS, SwitchRequest, plan_switch
-
         if not ctx.instance.exists:
             return {"restarted": False}
+        # A switch that was under way when this run was killed is finished by its own plan: only that one knows what
+        # ran before, since the pin may be written already.
+        plan = _noted(ctx) or await self._plan(ctx, params)
+        ctx.say(plan.title, *(f"note: {text}" for text in plan.notes))
+        await _perform(ctx, plan)
+        if not plan.changes:
+            ctx.say("it runs already")
+        return _told(plan)
+
+    async def _plan(self, ctx: Context, params: Mapping[str, Any]) -> Plan:
+        from disinto_tui.runs.switch import SOAK_SECONDS, SwitchRequest, plan_switch
+
         engine = await engine_of(ctx)
         image = await built_image(ctx, engine)
         # What was pushed is here: the image itself is meant, and no registry has to be asked for it.
@@ -48,33 +62,34 @@ class RestartAgents:
             SwitchRequest(
                 ctx.instance,
                 params["reference"],
-                bool(params.get("pin_digest")),
+                params.get("pin_digest"),
                 params.get("when_idle"),
                 float(params.get("soak", SOAK_SECONDS)),
                 known=known,
             )
         )
-        ctx.say(prepared.plan.title, *(f"note: {text}" for text in prepared.plan.notes))
         for name, data in prepared.staged.items():
             write_private(ctx.run.staged / name, data)
         write_private(ctx.run.path / _PLAN, json.dumps(plan_to_json(prepared.plan)).encode())
-        await _perform(ctx, prepared.plan)
-        if not prepared.plan.changes:
-            ctx.say("it runs already")
-        return {
-            "restarted": True,
-            "from": prepared.plan.facts.get("from", ""),
-            "to": prepared.plan.facts.get("to", ""),
-        }
+        return prepared.plan
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Take the switch back, as far as it came."""
-        noted = read_bytes(ctx.run.path / _PLAN)
-        if noted is None:
+        plan = _noted(ctx)
+        if plan is None:
             return "Nothing was switched."
-        plan = plan_from_json(json.loads(noted))
         await _take_back(ctx, plan, list(plan.steps))
         return "The previous version is back."
+
+
+def _noted(ctx: Context) -> Plan | None:
+    """The switch that this run began and did not take back."""
+    noted = read_bytes(ctx.run.path / _PLAN)
+    return None if noted is None else plan_from_json(json.loads(noted))
+
+
+def _told(plan: Plan) -> dict[str, Any]:
+    return {"restarted": True, "from": plan.facts.get("from", ""), "to": plan.facts.get("to", "")}
 
 
 def _operations() -> Mapping[str, Operation]:
@@ -137,3 +152,4 @@ async def _take_back(ctx: Context, plan: Plan, steps: list[Step]) -> None:
             code="run.stuck",
             details=[*stuck.details, *(f"by hand: {line}" for line in plan.facts.get("by_hand", ()))],
         )
+    (ctx.run.path / _PLAN).unlink(missing_ok=True)  # whoever tries again plans anew

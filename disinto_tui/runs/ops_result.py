@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
-from disinto_tui.adapters.instance import replace_file
+from disinto_tui.adapters.instance import read_bytes, replace_file, write_private
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.events import StepEnded, StepStarted
-from disinto_tui.runs.ops_tags import forge_token
+from disinto_tui.runs.ops_tags import done_after_all, forge_token
 from disinto_tui.runs.runner import Context
+
+_OURS = "result-proposed"
 
 
 def release_document(ctx: Context, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,49 +79,120 @@ class CommitResult:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write it here, then propose it. What the forge refuses is a warning: the release itself is done."""
         document = release_document(ctx, params)
-        data = ctx.redactor.redact(json.dumps(document, indent=2, ensure_ascii=False)).encode() + b"\n"
-        path = Path("release") / f"{params['version']}.json"
-        replace_file(ctx.instance.path / path, data)
+        path = _path(params)
+        data = _write(ctx, path, document)
         ctx.say(f"wrote {path}")
         if not params.get("commit") or document["status"] != "success":
             return {"result_file": str(path)}
         try:
-            return {"result_file": str(path), **await self._propose(ctx, params, str(path), data)}
+            async with ForgeClient(params["forge"], forge_token(ctx)) as client:
+                pull = await _propose(ctx, client, params, data)
         except DisintoError as error:
-            ctx.say(f"▲ {error.what} {error.why}")
-            return {
-                "result_file": str(path),
-                "warnings": [*ctx.result.get("warnings", ()), f"result: {error.what}"],
-            }
+            ctx.say(f"▲ {error.what} {error.why}", *error.details)
+            warnings = [*ctx.result.get("warnings", ()), f"result: {error.what}"]
+            return {"result_file": str(path), "warnings": warnings}
+        return {"result_file": str(path), **({"result_pull": pull} if pull else {})}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """What was written tells what happened."""
-        return "The result stays: it tells what happened."
-
-    async def _propose(
-        self, ctx: Context, params: Mapping[str, Any], path: str, data: bytes
-    ) -> Mapping[str, Any]:
-        root, branch = repo_path(params["repository"]), f"release-result/{params['version']}"
+        """The file here says that it was taken back; the proposal of this run is closed and its branch deleted."""
+        path = _path(params)
+        written = read_bytes(ctx.instance.path / path)
+        try:
+            document = json.loads(written or b"{}")
+        except ValueError:
+            document = {}
+        if document.get("run") == ctx.run.id:
+            _write(ctx, path, {**document, "status": "undone"})
+        if read_bytes(ctx.run.path / _OURS) is None:
+            return f"{path} says so." if document else "Nothing was written."
+        root, branch = repo_path(params["repository"]), _branch(params)
         async with ForgeClient(params["forge"], forge_token(ctx)) as client:
-            there = await client.get_or_none(f"{root}/contents/{path}", {"ref": params["branch"]})
-            if there is not None:
-                ctx.say(f"{path} is on {params['branch']} already")
-                return {}
-            if await client.get_or_none(f"{root}/branches/{quoted(branch)}") is None:
-                body = {
-                    "content": base64.b64encode(data).decode(),
-                    "message": f"release: {params['version']} result",
-                    "branch": params["branch"],
-                    "new_branch": branch,
-                }
-                await client.post(f"{root}/contents/{path}", body)
-            opened = await client.get_all(f"{root}/pulls", {"state": "open"})
-            pull = next((item for item in opened if (item.get("head") or {}).get("ref") == branch), None)
-            if pull is None:
-                title = f"release: {params['version']} result"
-                text = f"The result of the release {params['version']}, run {ctx.run.id}."
-                asked = {"title": title, "head": branch, "base": params["branch"], "body": text}
-                pull = await client.post(f"{root}/pulls", asked)
-        number = pull.get("number") if isinstance(pull, Mapping) else None
-        ctx.say(f"proposed as pull request {number}")
-        return {"result_pull": f"{params['forge']}/{params['repository']}/pulls/{number}"}
+            pull = await _open_pull(client, params)
+            if pull is not None:
+                await client.patch(f"{root}/pulls/{pull['number']}", {"state": "closed"})
+            gone = await client.delete(f"{root}/branches/{quoted(branch)}")
+        if pull is not None:
+            return f"The pull request {pull['number']} was closed, and {branch} deleted."
+        return f"{branch} was deleted." if gone else "There is no proposal any more."
+
+
+def _path(params: Mapping[str, Any]) -> Path:
+    return Path("release") / f"{params['version']}.json"
+
+
+def _branch(params: Mapping[str, Any]) -> str:
+    return f"release-result/{params['version']}"
+
+
+def _write(ctx: Context, path: Path, document: Mapping[str, Any]) -> bytes:
+    data = ctx.redactor.redact(json.dumps(document, indent=2, ensure_ascii=False)).encode() + b"\n"
+    replace_file(ctx.instance.path / path, data)
+    return data
+
+
+async def _propose(ctx: Context, client: ForgeClient, params: Mapping[str, Any], data: bytes) -> str:
+    """The file on its branch, and one open pull request for it; its URL, "" when the result is merged already."""
+    path, branch = str(_path(params)), _branch(params)
+    if await _file(client, params, params["branch"]) is not None:
+        ctx.say(f"{path} is on {params['branch']} already")
+        return ""
+    # Noted before: only a proposal that this run made is one that its undo may close.
+    write_private(ctx.run.path / _OURS, branch.encode())
+    await _put(ctx, client, params, data)
+    pull = await _open_pull(client, params)
+    if pull is None:
+        title = f"release: {params['version']} result"
+        text = f"The result of the release {params['version']}, run {ctx.run.id}."
+        asked = {"title": title, "head": branch, "base": params["branch"], "body": text}
+        work = client.post(f"{repo_path(params['repository'])}/pulls", asked)
+        pull = await done_after_all(ctx, work, lambda: _open_pull(client, params))
+    number = pull.get("number") if isinstance(pull, Mapping) else None
+    ctx.say(f"proposed as pull request {number}")
+    return f"{params['forge']}/{params['repository']}/pulls/{number}"
+
+
+async def _put(ctx: Context, client: ForgeClient, params: Mapping[str, Any], data: bytes) -> None:
+    """The file on its branch, as it is here: an earlier attempt may have left one that tells less."""
+    root, path, branch = repo_path(params["repository"]), str(_path(params)), _branch(params)
+    body = {
+        "content": base64.b64encode(data).decode(),
+        "message": f"release: {params['version']} result",
+        "branch": branch,
+    }
+
+    async def there() -> Mapping[str, Any] | None:
+        found = await _file(client, params, branch)
+        return found if found is not None and _content(found) == data else None
+
+    if await client.get_or_none(f"{root}/branches/{quoted(branch)}") is None:
+        make = {**body, "branch": params["branch"], "new_branch": branch}
+        await done_after_all(ctx, client.post(f"{root}/contents/{path}", make), there)
+        return
+    found = await _file(client, params, branch)
+    if found is None:
+        await done_after_all(ctx, client.post(f"{root}/contents/{path}", body), there)
+    elif _content(found) != data:
+        change = {**body, "sha": found.get("sha")}
+        await done_after_all(ctx, client.put(f"{root}/contents/{path}", change), there)
+
+
+async def _file(client: ForgeClient, params: Mapping[str, Any], ref: str) -> Mapping[str, Any] | None:
+    path = f"{repo_path(params['repository'])}/contents/{_path(params)}"
+    found = await client.get_or_none(path, {"ref": ref})
+    return found if isinstance(found, Mapping) else None
+
+
+def _content(file: Mapping[str, Any]) -> bytes:
+    """A file's bytes as the forge tells them; b"" when it does not."""
+    try:
+        return base64.b64decode(str(file.get("content") or ""))
+    except ValueError:
+        return b""
+
+
+async def _open_pull(client: ForgeClient, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    opened = await client.get_all(f"{repo_path(params['repository'])}/pulls", {"state": "open"})
+    for item in opened:
+        if isinstance(item, Mapping) and (item.get("head") or {}).get("ref") == _branch(params):
+            return item
+    return None

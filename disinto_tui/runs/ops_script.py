@@ -10,8 +10,7 @@ from typing import Any
 from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import Command, child_environment, run
 from disinto_tui.core.errors import Failed, Unavailable
-from disinto_tui.core.events import StepEnded
-from disinto_tui.runs.runner import Context
+from disinto_tui.runs.runner import Context, last_state
 
 STRICT = ("bash", "-euo", "pipefail")
 _KEPT_LINES = 12
@@ -30,10 +29,7 @@ class Script:
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Ask the step's own check (what it prints is not shown); without one the journal is all that is known."""
         if not params.get("check"):
-            ended = [
-                item for item in ctx.run.events() if isinstance(item, StepEnded) and item.step == ctx.step_id
-            ]
-            done = bool(ended) and ended[-1].state in ("done", "skipped")
+            done = last_state(ctx, ctx.step_id) in ("done", "skipped")
             return "It was done before, and has no check of its own." if done else None
         result = await run(self._command(ctx, params, "check"), on_lines=lambda *_: None)
         return "Its check says that it is done." if result.ok else None

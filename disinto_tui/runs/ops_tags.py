@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
@@ -16,6 +16,7 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.runs.observe import read_env
 from disinto_tui.runs.runner import Context
 
+T = TypeVar("T")
 _OURS = "tag-made.json"
 
 
@@ -23,6 +24,23 @@ def forge_token(ctx: Context) -> Secret | None:
     """The forge's token: handed to this run, else the instance's own; None without one."""
     value = ctx.secrets.get("FORGE_TOKEN") or read_env(ctx.instance).get("FORGE_TOKEN", "")
     return Secret(value) if value else None
+
+
+async def done_after_all(ctx: Context, work: Awaitable[Any], look: Callable[[], Awaitable[T]]) -> T | Any:
+    """The answer to a request that makes something; when none came, or a refusal, what `look` finds there.
+
+    The forge may have done it all the same: the answer came too late, or somebody else was quicker. Raises what the
+    request raised when there is nothing.
+    """
+    try:
+        return await work
+    except (Unavailable, Failed) as error:
+        ctx.say(f"the forge did not say that it did it: {error.what} {error.why} Looking whether it did.")
+        found = await look()
+        if not found:
+            raise
+        ctx.say("it did")
+        return found
 
 
 async def tagged_commit(client: ForgeClient, slug: str, tag: str) -> str:
@@ -55,13 +73,8 @@ class TagMain:
         note = json.dumps({"tag": params["tag"], "sha": params["sha"]})
         write_private(ctx.run.path / _OURS, note.encode())
         async with self._client(ctx, params) as client:
-            try:
-                await client.post(f"{repo_path(params['repository'])}/tags", body)
-            except (Unavailable, Failed) as error:
-                # It may have been made all the same (an answer that came too late, or somebody else's tag).
-                ctx.say(f"the forge did not say that it made it: {error.what} Looking for the tag.")
-                if not await self._there(client, params):
-                    raise
+            work = client.post(f"{repo_path(params['repository'])}/tags", body)
+            await done_after_all(ctx, work, lambda: self._there(client, params))
             if not await self._there(client, params):
                 raise Failed(
                     f"The tag {params['tag']} is not on the forge.",

@@ -109,6 +109,12 @@ class Context:
             self.listener(event)
 
 
+def last_state(ctx: Context, step: str) -> str:
+    """How a step of this run ended the last time, "" when it never did."""
+    ended = [item.state for item in ctx.run.events() if isinstance(item, StepEnded) and item.step == step]
+    return ended[-1] if ended else ""
+
+
 class _StopAsked(Exception):  # not an error: the operator's wish
     """The operator asked to stop. `aborted`: asked twice, and a step was interrupted that should not be."""
 

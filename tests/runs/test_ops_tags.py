@@ -141,7 +141,7 @@ async def test_a_forge_that_answers_late_after_having_done_the_work(tmp_path: Pa
         params = {"forge": url, "repository": SLUG, "tag": "v0.4.0", "sha": "1" * 40}
         run, ended = await perform(tmp_path, "tag-main", params, secrets=TOKEN)
     assert ended.exit_code == 0, ended.error
-    assert "Looking for the tag" in said(run)
+    assert "Looking whether it did." in said(run)
 
 
 async def test_a_token_without_the_right_changes_nothing(tmp_path: Path, forge: ForgeDouble) -> None:
