@@ -48,7 +48,7 @@ from disinto_tui.runs.ops_repository import (
 )
 from disinto_tui.runs.ops_request import Filing
 from disinto_tui.runs.ops_tags import tagged_commit
-from disinto_tui.runs.release_checks import Finding, Severity
+from disinto_tui.runs.release_checks import Finding, NotReady, Severity
 
 FORMULA = "release"
 
@@ -85,7 +85,7 @@ class PreparedRequest:
 
 
 async def plan_request(request: RequestWanted) -> PreparedRequest:
-    """Look at everything and plan. Raises BadInput, Unavailable, and Refused with every problem (its code is
+    """Look at everything and plan. Raises BadInput, Unavailable, and NotReady with all findings (its code is
     `request.` and the first finding's name: `request.protection`, `request.id`, `request.secrets` …)."""
     version = Version.parse(request.version)
     action_id = request.id or release_id(version)
@@ -325,18 +325,11 @@ class _Look:
     # -- outcome ---------------------------------------------------------------------------------------------
 
     def require(self) -> None:
-        """Raise Refused, naming every problem, when there is one."""
-        problems = [item for item in self.findings if item.severity == "problem"]
-        if not problems:
-            return
-        first, more = problems[0], f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise Refused(
-            "The request cannot be filed.",
-            f"{first.text.rstrip('.')}{more}.",
-            first.cure or "Mend it, then try again; nothing was changed.",
-            code=f"request.{first.name.replace(' ', '_')}",
-            details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems],
-        )
+        """Raise NotReady, with every finding, when one is a problem."""
+        first = next((item for item in self.findings if item.severity == "problem"), None)
+        if first is not None:
+            code = f"request.{first.name.replace(' ', '_')}"
+            raise NotReady("The request cannot be filed.", self.findings, code=code)
 
     def prepared(self) -> PreparedRequest:
         """The plan: nothing is left to do for a request that is merged."""

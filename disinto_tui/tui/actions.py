@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from textual.binding import Binding
 
 from disinto_tui.tui.actions_home import HOME_ACTIONS, HOME_SCOPES
+from disinto_tui.tui.actions_release import RELEASE_ACTIONS, RELEASE_SCOPES
 from disinto_tui.tui.actions_table import ACTIONS as _ACTIONS
 from disinto_tui.tui.actions_table import SCOPES as _SCOPES
 from disinto_tui.tui.actions_versions import VERSION_ACTIONS, VERSION_SCOPES
@@ -44,10 +45,11 @@ class Action:
         return self.id.partition(".")[2]
 
 
-ACTIONS: dict[str, Action] = {row[0]: Action(*row) for row in (*_ACTIONS, *HOME_ACTIONS, *VERSION_ACTIONS)}
+_ROWS = (*_ACTIONS, *HOME_ACTIONS, *VERSION_ACTIONS, *RELEASE_ACTIONS)
+ACTIONS: dict[str, Action] = {row[0]: Action(*row) for row in _ROWS}
 """All actions by id, in the order help shows them."""
 
-SCOPES: dict[str, str] = {**_SCOPES, **HOME_SCOPES, **VERSION_SCOPES}
+SCOPES: dict[str, str] = {**_SCOPES, **HOME_SCOPES, **VERSION_SCOPES, **RELEASE_SCOPES}
 """What each scope is called in help."""
 
 

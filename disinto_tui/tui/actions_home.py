@@ -16,6 +16,13 @@ HOME_ACTIONS: tuple[Row, ...] = (
         9,
     ),
     (
+        "home.release",
+        "r",
+        "release",
+        "Cuts a release of the agents image, here or for approval. Looks at everything before it changes anything.",
+        9,
+    ),
+    (
         "home.undo",
         "u",
         "undo",

@@ -128,6 +128,10 @@ class DisintoApp(App[int]):
         """Begin a new factory here."""
         self.push_screen(screens.init_screen(options))
 
+    def open_release(self, **options: Any) -> None:
+        """Cut a release."""
+        self.push_screen(screens.release_screen(options))
+
     def open_versions(self, **options: Any) -> None:
         """Show the versions there are."""
         self.push_screen(screens.versions_screen(options))
@@ -154,7 +158,13 @@ class DisintoApp(App[int]):
 
         self.push_screen(screens.review_screen(plan, yes, at_work, idle is not None), decided)
 
-    def start(self, plan: Plan, staged: dict[str, bytes] | None = None) -> bool:
+    def start(
+        self,
+        plan: Plan,
+        staged: dict[str, bytes] | None = None,
+        *,
+        secrets: Mapping[str, str] | None = None,
+    ) -> bool:
         """Make a run of a confirmed plan and begin it. False (and a message) when it cannot be."""
         from disinto_tui.adapters.journal import create_run
         from disinto_tui.core.errors import DisintoError
@@ -167,7 +177,7 @@ class DisintoApp(App[int]):
         except OSError as error:
             self.show_error(unreadable(error))
         else:
-            return self.begin(run)
+            return self.begin(run, secrets=secrets)
         return False
 
     def begin(self, run: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> bool:

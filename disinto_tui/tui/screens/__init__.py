@@ -30,6 +30,13 @@ def init_screen(options: Mapping[str, Any]) -> Screen[None]:
     return InitScreen(**options)
 
 
+def release_screen(options: Mapping[str, Any]) -> Screen[None]:
+    """A release: version, where, credentials, checks."""
+    from disinto_tui.tui.screens.release import ReleaseScreen
+
+    return ReleaseScreen(**options)
+
+
 def run_screen(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
     """A run, live or afterwards. `pid` is the process just started for it."""
     from disinto_tui.tui.screens.run import RunScreen

@@ -309,7 +309,7 @@ class HomeScreen(DisintoScreen[None]):
         """Up, down and logs need a factory."""
         if action == "undo":
             return self.view is not None and bool(self.view.pinned)
-        if action in ("up", "down", "logs", "versions"):
+        if action in ("up", "down", "logs", "versions", "release"):
             return self.view is not None and has_factory(self.view)
         return True
 
@@ -325,6 +325,10 @@ class HomeScreen(DisintoScreen[None]):
             building=self.view is not None and self.view.mode == "build",
             clock=self._clock,
         )
+
+    def action_release(self) -> None:
+        """A release of the agents image."""
+        self.disinto.open_release()
 
     def action_undo(self) -> None:
         """Plan the way back, review, go."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LABEL = 13
 _FILE_WORDS = {"create": "new", "change": "changed", "remove": "removed"}
 _DIFF_TONES = {"+": "good", "-": "bad", "@": "dim"}
+_SHOWS_STEPS = ("release", "formula", "release-request")
+"""Kinds of plans whose steps say more than the files and services they change."""
 _ACTIONS = ("remove", "stop", "recreate", "create", "start", "untouched")
 
 
@@ -119,6 +121,8 @@ def plan_lines(plan: Plan, width: int, at_work: Sequence[str] = ()) -> Iterator[
         yield from _field("▲ at work", text, width, "warn", "warn")
     if plan.dangers or costly:
         yield ()
+    if plan.kind in _SHOWS_STEPS:
+        yield from _steps(plan, width)
     yield from _services(plan, width)
     yield from _images(plan, width)
     yield from _files(plan, width)
@@ -141,6 +145,13 @@ def _field(label: str, text: str, width: int, tone: str = "plain", label_tone: s
     rest = "".join(piece for piece, _ in first)[_LABEL:]
     yield (*head, (rest, tone))
     yield from lines[1:]
+
+
+def _steps(plan: Plan, width: int) -> Iterator[Line]:
+    room = max((len(step.id) for step in plan.steps), default=0) + 2
+    for number, step in enumerate(plan.steps):
+        head = (("" if number else " steps").ljust(_LABEL), "dim")
+        yield (head, (f"{step.id:<{room}}", "strong"), (step.title, "plain"))
 
 
 def _services(plan: Plan, width: int) -> Iterator[Line]:
