@@ -27,6 +27,8 @@ class GitServer:
     address: str
     closed: set[str] = field(default_factory=set)
     password: str = PASSWORD
+    tells: bool = False
+    """Its refusals repeat what it was given, as careless servers do."""
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, name: str) -> str:
@@ -105,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         if login.partition(":")[2] != known.password:  # a token is what counts, whatever the name before it
             return self._say(401, b"", {"WWW-Authenticate": 'Basic realm="git"'})
         if pushing and path.strip("/").partition(".git")[0] in known.closed:
-            return self._say(403, b"no pushing here\n", {})
+            told = f"no pushing here for {login}\n{given}\n" if known.tells else "no pushing here\n"
+            return self._say(403, told.encode(), {"Content-Type": "text/plain"})
         env = {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": str(known.directory),

@@ -255,7 +255,7 @@ def release_ground(
         made = new_factory(home, engine.endpoint, project, text)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(QUICK)
-        _own_formula(made.directory)
+        own_formula(made.directory)
         try:
             said = made.init()
             assert said.code == 0, said.err
@@ -271,7 +271,7 @@ def release_ground(
                 engine.docker("rmi", *names, check=False)
 
 
-def _own_formula(directory: Path) -> None:
+def own_formula(directory: Path) -> None:
     """The release's formula as it comes, but for the time that a new version is watched: an instance's own counts."""
     text = (ROOT / "formulas" / "release.toml").read_text()
     at = 'uses = "restart-agents"\n\n[steps.with]\n'
