@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "disinto_tui.cli.credentials",
         "The secrets a release needs: where from, good until when.",
     ),
+    "requests": ("disinto_tui.cli.requests", "What was filed for approval, and where it stands."),
     "formulas": (
         "disinto_tui.cli.formulas",
         "The formulas there are, or one of them, and what is wrong with any.",

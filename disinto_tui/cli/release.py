@@ -10,6 +10,7 @@ import click
 
 from disinto_tui.cli.common import Session, session_options, wait_for
 from disinto_tui.cli.credentials import read_secrets, secret_stdin_option
+from disinto_tui.cli.requests import Asking, file_request, request_options
 from disinto_tui.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _MARKS = {"ok": "✓", "warning": "▲", "problem": "✗"}
     "--from", "start_at", default="", metavar="STEP", help="Begin at this step; those before are left out."
 )
 @secret_stdin_option
+@request_options
 @session_options(changes=True)
 def release(
     session: Session,
@@ -54,6 +56,7 @@ def release(
     no_restart: bool,
     start_at: str,
     secret_stdin: tuple[str, ...],
+    asking: Asking,
 ) -> int:
     """Release a version of the agents image: tag, build, publish, and switch this factory to it.
 
@@ -61,11 +64,17 @@ def release(
     goes on with `disinto resume`: each step asks the world whether it is done. The push credential and the mirrors'
     tokens (MIRROR_TOKEN_<NAME>, GITHUB_TOKEN, CODEBERG_TOKEN) are looked for in standard input when it is said
     (--secret-stdin), the environment, the keyring and secrets/<NAME>.enc.
+
+    With --request it is filed for approval instead, as a pull request on the ops repository; `disinto requests` shows
+    what becomes of it.
     """
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.stack import do_plan
     from disinto_tui.runs.release import ReleaseRequest, plan_release
 
+    asking.check(click.get_current_context())
+    if asking.request:
+        return file_request(session, version, secret, repository, asking)
     place, given = Path(checkout).absolute(), read_secrets(secret_stdin)
 
     async def work() -> ExitCode:

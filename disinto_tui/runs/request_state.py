@@ -107,11 +107,11 @@ async def list_requests(place: OpsPlace) -> list[RequestState]:
 
 
 async def follow_request(
-    place: OpsPlace, name: str, *, until: Stage = "result", seconds: float = POLL_SECONDS
+    place: OpsPlace, name: str, *, until: Stage = "result", seconds: float | None = None
 ) -> AsyncIterator[RequestState]:
     """The request each time something about it changed, beginning with now, until it is over or got to `until`.
 
-    A forge that does not answer is waited for: the last state comes again with a warning. Raises BadInput
+    It is looked at every `seconds` (`POLL_SECONDS`). A forge that does not answer is waited for: the last state comes again with a warning. Raises BadInput
     `request.unknown`, and Unavailable once it has not answered for `PATIENCE_SECONDS`.
     """
     last: RequestState | None = None
@@ -133,7 +133,7 @@ async def follow_request(
             last = state
             if state.over or (until in ORDER and state.reached(until)):
                 return
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(POLL_SECONDS if seconds is None else seconds)
 
 
 _SILENT = "The forge does not answer, and is asked again"

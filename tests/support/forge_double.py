@@ -51,9 +51,9 @@ async def manners(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
     except web.HTTPNotFound as error:
         raise not_found() from error
-    for (method, end), act in state.meanwhile.items():
+    for (method, end), act in list(state.meanwhile.items()):
         if request.method == method and request.path.endswith(end):
-            act()
+            await asyncio.to_thread(act)  # it may ask this very forge
     for method, end in state.late:
         if request.method == method and request.path.endswith(end) and request.transport is not None:
             state.late.remove((method, end))
