@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from disinto_tui.core.approval import RequestState
     from disinto_tui.runs.request import PreparedRequest
 
-_FINDING = {"ok": "✓", "warning": "▲", "problem": "✗"}
 _STAGE = {"open": "·", "approved": "▶", "merged": "▲", "executed": "✓", "result": "✓", "closed": "■"}
 _UNTIL = ("approved", "merged", "executed", "result")
 
@@ -118,8 +117,9 @@ def _tell(session: Session, prepared: PreparedRequest) -> None:
     from disinto_tui.core.text import neutralise
 
     write = session.output.data if session.dry_run else session.output.say
-    for finding in prepared.findings:
-        write(f"{_FINDING[finding.severity]} {finding.name:<14} {neutralise(finding.text)}")
+    # What is worth a second look comes with the plan.
+    for finding in (item for item in prepared.findings if item.severity == "ok"):
+        write(f"✓ {finding.name:<14} {neutralise(finding.text)}")
     write(prepared.action.path)
     for line in prepared.text.splitlines():
         write(f"     │ {line}")
@@ -256,6 +256,8 @@ def state_lines(state: RequestState) -> Iterator[str]:
         yield neutralise(f"  secrets   {', '.join(state.secrets)}")
     for text in state.warnings:
         yield neutralise(f"  ▲ {text}")
+    if state.now:
+        yield neutralise(f"  → {state.now}")
     if state.good is False:
         for line in state.logs.splitlines():
             yield f"    {neutralise(line)}"

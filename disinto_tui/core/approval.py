@@ -95,6 +95,11 @@ def mended(rule: Mapping[str, Any] | None, branch: str, mergers: Sequence[str]) 
     return {"rule_name": branch, **(WANTED if rule is None else {}), **kept, **body}
 
 
+def approvals_text(count: int) -> str:
+    """`1 approval`, `2 approvals`."""
+    return f"{count} approval" if count == 1 else f"{count} approvals"
+
+
 def _number(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
@@ -138,7 +143,8 @@ class RequestState:
     `scheduled` is whether the forge merges it by itself once it is approved, None when nobody here knows.
     `authorised` is whether what executes actions will take the merge for an admin's word (facts: 8.3), None when
     that cannot be seen. `exit_code` is the execution's, `status` ("success", "failed") the release's own word, with
-    `where` it was found. `warnings` are sentences that need somebody; foreign text in `logs` is not neutralised.
+    `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need somebody.
+    Foreign text (`context`, `logs`) is not neutralised.
     """
 
     id: str
@@ -166,6 +172,7 @@ class RequestState:
     digest: str = ""
     where: str = ""
     tagged: str = ""
+    now: str = ""
     warnings: tuple[str, ...] = ()
     at: float = 0.0
 
@@ -197,7 +204,7 @@ class RequestState:
         if self.stage == "open":
             if self.rejected_by:
                 return f"Rejected by {_names(self.rejected_by)}."
-            return f"Open: {len(self.approved_by)} of {self.approvals_needed} approvals."
+            return f"Open: {len(self.approved_by)} of {approvals_text(self.approvals_needed)}."
         if self.stage == "approved":
             merges = "the forge merges it by itself" if self.scheduled else "somebody has to merge it"
             return f"Approved by {_names(self.approved_by)}; {merges}."

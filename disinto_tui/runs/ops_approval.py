@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from disinto_tui.adapters.forge import ForgeClient, quoted
-from disinto_tui.core.approval import mended
+from disinto_tui.core.approval import approvals_text, mended
 from disinto_tui.core.errors import Failed, Refused, Unavailable
 from disinto_tui.runs.ops_repository import (
     Protection,
@@ -40,7 +40,7 @@ class RequestProtection:
                 return MERGED
             found = await self._look(client, filing)
         lacking = found.gaps if params["set"] else found.essential
-        return None if lacking else f"{filing.base} asks for {found.approvals} approvals already."
+        return None if lacking else f"{filing.base} asks for {approvals_text(found.approvals)} already."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Set what is missing, and nothing else; read it back. Raises Refused, Failed `request.protection`."""
@@ -65,7 +65,7 @@ class RequestProtection:
                     "Set it on the forge's page of the repository, then `disinto resume`.",
                     code="request.protection",
                 )
-        ctx.say(f"{filing.base} asks for {found.approvals} approvals now")
+        ctx.say(f"{filing.base} asks for {approvals_text(found.approvals)} now")
         return {"protected": filing.base}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from disinto_tui.core.action import (
     release_id,
     result_path,
 )
+from disinto_tui.core.approval import approvals_text
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import FileChange, Plan, Step
@@ -129,6 +130,7 @@ class _Look:
         self.dangers: list[str] = []
         self.merged = False
         self.sha = ""
+        self.free = f"{action_id} is free."
 
     def find(self, name: str, severity: Severity, text: str, cure: str = "") -> None:
         """Add a finding."""
@@ -219,10 +221,11 @@ class _Look:
             text = f"{name} asks for an approval, but: {found.words}."
             self.find("protection", "warning", text, "--protect sets what is missing.")
         elif not found.whole:
-            text = f"{name} asks for {found.approvals} approvals; {self.user.login} may not read the rest of its rule."
+            asked = f"{name} asks for {approvals_text(found.approvals)}"
+            text = f"{asked}; {self.user.login} may not read the rest of its rule."
             self.find("protection", "ok", text)
         else:
-            self.find("protection", "ok", f"{name} asks for {found.approvals} approvals.")
+            self.find("protection", "ok", f"{name} asks for {approvals_text(found.approvals)}.")
         self.schedules = found.may_merge or (self.sets and self._gets_to_merge(found))
         if not self.schedules:
             text = f"{self.user.login} may not merge in {self.ops}, so no merge is scheduled."
@@ -287,7 +290,7 @@ class _Look:
             self.find("id", "warning", text)
             self.dangers.append(text)
         else:
-            self.find("id", "ok", f"{self.id} is free.")
+            self.find("id", "ok", self.free)
 
     def _same(self, data: bytes, where: str) -> bool:
         if data == self.text.encode():
@@ -347,8 +350,13 @@ class _Look:
             self._body(),
         )
         steps = () if self.merged else self._steps(filing)
-        notes = [f"{item.name}: {item.text}" for item in self.findings if item.severity == "warning"]
-        notes += [item.text for item in self.findings if item.name == "id" and item.severity == "ok"]
+        worth = [
+            item
+            for item in self.findings
+            if (item.severity == "warning" or item.name == "id")
+            and item.text not in (*self.dangers, self.free)
+        ]
+        notes = [f"{item.name}: {item.text} {item.cure}".rstrip() for item in worth]
         diff = "".join(f"+{line}\n" for line in self.text.splitlines())
         change = FileChange(f"{self.ops}: {self.action.path}", "create", diff)
         plan = Plan(

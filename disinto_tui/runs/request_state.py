@@ -59,7 +59,8 @@ _AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class OpsPlace:
     """Where requests are filed, and with what they are looked at. `code` is the project's own repository, `branch`
-    its primary one; `admins` are the users whose word an executor takes (FORGE_ADMIN_USERS)."""
+    its primary one; `admins` are the users whose word an executor takes (FORGE_ADMIN_USERS), `executes` is whether
+    this factory has one (its edge)."""
 
     instance: Instance
     forge: str
@@ -67,6 +68,7 @@ class OpsPlace:
     code: str
     branch: str
     admins: tuple[str, ...]
+    executes: bool
     token: Secret | None = field(default=None, repr=False)
 
 
@@ -82,6 +84,7 @@ async def ops_place(instance: Instance) -> OpsPlace:
         project.repo,
         project.primary_branch,
         tuple(admins_of(env)),
+        bool(project.factory.images.edge),
         Secret(token) if token else None,
     )
 
@@ -111,8 +114,9 @@ async def follow_request(
 ) -> AsyncIterator[RequestState]:
     """The request each time something about it changed, beginning with now, until it is over or got to `until`.
 
-    It is looked at every `seconds` (`POLL_SECONDS`). A forge that does not answer is waited for: the last state comes again with a warning. Raises BadInput
-    `request.unknown`, and Unavailable once it has not answered for `PATIENCE_SECONDS`.
+    It is looked at every `seconds` (`POLL_SECONDS`). A forge that does not answer is waited for: the last state comes
+    again with a warning. Raises BadInput `request.unknown`, and Unavailable once it has not answered for
+    `PATIENCE_SECONDS`.
     """
     last: RequestState | None = None
     quiet_since = 0.0
@@ -212,6 +216,10 @@ class _Look:
 
     async def state(self, action_id: str, *, brief: bool = False) -> RequestState:
         """One of them, whole; `brief` leaves out of those that were executed who approved and what they released."""
+        found = await self._state(action_id, brief)
+        return replace(found, now=_now(found, self.place))
+
+    async def _state(self, action_id: str, brief: bool) -> RequestState:
         pull = self.pulls.get(action_id)
         number = int(pull["number"]) if pull else 0
         on_base = f"{action_id}.toml" in self.names
@@ -371,6 +379,33 @@ def _unmerged(state: RequestState, pull: Mapping[str, Any] | None) -> RequestSta
         return replace(state, stage="closed")
     enough = len(state.approved_by) >= state.approvals_needed and not state.rejected_by
     return replace(state, stage="approved" if enough else "open")
+
+
+def _now(state: RequestState, place: OpsPlace) -> str:
+    """What is to be done, or waited for, in one sentence; "" when nothing is."""
+    if state.stage == "open":
+        whose = (
+            "Its author answers the rejection"
+            if state.rejected_by
+            else f"Somebody else than {state.author} approves it"
+        )
+        return f"{whose}: {state.url}"
+    if state.stage == "approved":
+        return "" if state.scheduled else f"Somebody who may merges it: {state.url}"
+    release = state.formula == "release" and bool(state.version)
+    if state.stage == "merged" and place.executes:
+        return "What executes actions looks every 60 s."
+    if state.stage == "merged" and release:
+        return f"Nothing here executes it; `disinto release {state.version}` does."
+    if state.stage == "closed" and release:
+        return f"`disinto release {state.version} --request` files it anew."
+    if state.stage == "executed" and state.good is False:
+        other = f"`disinto release {state.version}` does it from here; " if release else ""
+        again = f"removing {result_path(state.id)} of {place.repository} has it executed again."
+        return f"{other}{again}" if other else f"{again[0].upper()}{again[1:]}"
+    if state.stage == "result" and state.good is False:
+        return f"`disinto release {state.version}` goes on from what is already true."
+    return ""
 
 
 def _document(data: bytes | None) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ def test_a_request_is_filed_looked_at_and_listed(filer: Filer, disinto: Call) ->
     assert filer.ops.trees[BRANCH][PATH].decode() == TEXT and filer.pull.scheduled
     shown = disinto("requests", ID)
     assert shown.code == 0
-    for words in ("Open: 0 of 1 approvals.", "filed     by dev-bot", url, "· merged"):
+    for words in ("Open: 0 of 1 approval.", "filed     by dev-bot", url, "· merged"):
         assert words in shown.out, shown.out
     filer.approve()
     assert "Filed, not executed." in disinto("requests", "v0.4.0").out
@@ -100,7 +100,7 @@ def test_a_dry_run_shows_everything_and_changes_nothing(filer: Filer, disinto: C
         "Request the release of v0.4.0",
         f"+ {OPS}: {PATH}",
         'id = "release-v040"',
-        "asks for 1 approvals",
+        "asks for 1 approval",
     ):
         assert words in said.out
     document = disinto("release", "v0.4.0", "--request", "--dry-run", "--json").document

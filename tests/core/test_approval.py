@@ -100,7 +100,7 @@ def test_only_the_last_sound_verdict_of_each_counts(
 @pytest.mark.parametrize(
     ("state", "words", "over", "good"),
     [
-        (RequestState("a", "open"), "Open: 0 of 1 approvals.", False, None),
+        (RequestState("a", "open"), "Open: 0 of 1 approval.", False, None),
         (RequestState("a", "open", rejected_by=("x",)), "Rejected by x.", False, None),
         (
             RequestState("a", "approved", approved_by=("x", "y"), scheduled=True),

@@ -51,7 +51,8 @@ async def test_a_request_from_filing_to_its_result(filer: Filer) -> None:
     assert (found.stage, found.scheduled, found.pull) == ("open", True, filer.pull.number)
     assert (found.version, found.formula, found.secrets) == ("v0.4.0", "release", ("GITHUB_TOKEN",))
     assert (found.author, found.url) == ("dev-bot", f"{filer.forge.url}/{OPS}/pulls/{found.pull}")
-    assert found.words == "Open: 0 of 1 approvals."
+    assert found.words == "Open: 0 of 1 approval."
+    assert found.now == f"Somebody else than dev-bot approves it: {found.url}"
     filer.approve()
     found = await look(filer)
     assert (found.stage, found.words) == ("merged", "Filed, not executed.")
@@ -70,7 +71,10 @@ async def test_filed_not_executed_says_when_somebody_began(filer: Filer) -> None
     await filer.file()
     filer.approve()
     filer.repo("shop").tags["v0.4.0"] = Tag("v0.4.0", "", "1" * 40, "1" * 40)
-    assert "the tag v0.4.0 is there" in (await look(filer)).words
+    found = await look(filer)
+    assert "the tag v0.4.0 is there" in found.words and "every 60 s" in found.now
+    filer.project()  # a plain Caddy
+    assert "`disinto release v0.4.0` does" in (await look(filer)).now
 
 
 async def test_approved_and_not_merged_says_who_has_to(filer: Filer) -> None:
@@ -137,6 +141,7 @@ async def test_an_execution_that_failed(filer: Filer, exit_code: int) -> None:
     filer.commit(RESULT, result(exit_code, f"Secret not found {USER_TOKEN}"))
     found = await look(filer)
     assert (found.stage, found.exit_code, found.good) == ("executed", exit_code, False)
+    assert RESULT in found.now and "`disinto release v0.4.0`" in found.now
     assert "Secret not found" in found.logs and USER_TOKEN not in found.logs
 
 
