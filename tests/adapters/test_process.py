@@ -159,6 +159,21 @@ def test_a_detached_process_gets_its_secret_by_stdin_and_its_own_session(tmp_pat
     assert target.read_text() == '{"T": "s3cret"}\nTrue'
 
 
+def test_a_detached_process_does_not_inherit_what_it_is_handed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    monkeypatch.setenv("HANDED", "another value")
+    monkeypatch.setenv("UNDER_ANOTHER_NAME", "s3cret")
+    monkeypatch.setenv("KEPT", "kept")
+    code = f"import os; open({str(target)!r}, 'w').write(repr([os.environ.get(name) for name in {{}}]))"
+    names = ["HANDED", "UNDER_ANOTHER_NAME", "KEPT"]
+    argv = [sys.executable, "-c", code.format(names)]
+    pid = spawn_detached(argv, stderr_to=tmp_path / "err", private={"HANDED": "s3cret"}, cwd=str(tmp_path))
+    os.waitpid(pid, 0)
+    assert target.read_text() == "[None, None, 'kept']"
+
+
 def test_a_reused_pid_is_not_the_process() -> None:
     me = os.getpid()
     assert is_alive(me, process_start(me), boot_id())

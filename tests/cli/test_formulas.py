@@ -138,6 +138,30 @@ def test_a_secret_reaches_its_step_and_nothing_else(cli: Cli) -> None:
     assert "The secret MY_TOKEN is missing." in missing.err
 
 
+def test_a_secret_on_standard_input_wins_and_is_asked_for_again_by_resume(cli: Cli) -> None:
+    text = '[[steps]]\nid = "first"\nrun = "true"\n[[steps]]\nid = "a"\n'
+    text += 'run = "printenv MY_TOKEN >got; test -e gate"\nsecrets = ["MY_TOKEN"]\n'
+    formula(cli, "keep", text)
+    how = ("--yes", "--secret-stdin", "MY_TOKEN")
+    said = cli("run", "keep", *how, stdin=f"{TOKEN}\n", env={"MY_TOKEN": "of-the-shell"})
+    assert (said.code, (cli.directory / "got").read_text()) == (1, f"{TOKEN}\n")
+    (cli.directory / "gate").touch()
+    assert "The secret MY_TOKEN is missing." in cli("resume", "--yes").err
+    said = cli("resume", *how, stdin="the-second-one\n")
+    assert (said.code, (cli.directory / "got").read_text()) == (0, "the-second-one\n")
+    empty = cli("run", "keep", *how, stdin="\n")
+    assert (empty.code, "MY_TOKEN is empty." in empty.err) == (2, True)
+
+
+def test_a_secret_that_is_there_and_cannot_be_read_is_not_passed_over(cli: Cli) -> None:
+    formula(cli, "keep", '[[steps]]\nid = "a"\nrun = "true"\nsecrets = ["MY_TOKEN"]\n')
+    (cli.directory / "secrets").mkdir()
+    (cli.directory / "secrets" / "MY_TOKEN.enc").write_text("in clear")
+    said = cli("run", "keep", "--yes")
+    assert (said.code, "in clear" in said.out + said.err) == (2, False)
+    assert "secrets/MY_TOKEN.enc holds no credential." in said.err
+
+
 def test_a_script_that_hangs_is_ended_with_its_children(cli: Cli) -> None:
     formula(cli, "slow", '[[steps]]\nid = "a"\nrun = "sleep 300 & echo $! >pid; wait"\ntimeout = 1\n')
     said = cli("run", "slow", "--yes")
