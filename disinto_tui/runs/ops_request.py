@@ -64,7 +64,7 @@ class Filing:
     @property
     def page(self) -> str:
         """The repository for a browser."""
-        return f"{self.forge}/{self.repository}"
+        return f"{self.forge.rstrip('/')}/{self.repository}"
 
     def refuse_other(self, data: bytes, where: str) -> None:
         """Raise Refused `request.id` or `request.other` when the file at `path` is not this request."""
@@ -98,10 +98,12 @@ class Made:
         self._notes[key] = value
         self._write()
 
-    def drop(self, key: str) -> None:
-        """Forget it: somebody else made that."""
-        self._notes.pop(key, None)
-        self._write()
+    def not_by_us(self, key: str, before: str | None, error: DisintoError) -> None:
+        """Forget it where the forge refused to make it: what is there then is somebody else's, unless it was noted
+        `before` already. An answer that did not come says nothing."""
+        if isinstance(error, Failed) and before is None:
+            self._notes.pop(key, None)
+            self._write()
 
     def _write(self) -> None:
         write_private(self._path, json.dumps(self._notes).encode())
@@ -145,8 +147,7 @@ class RequestBranch:
             try:
                 await client.post(f"{filing.root}/branches", body)
             except (Unavailable, Failed) as error:
-                if error.code == "forge.conflict" and before is None:
-                    made.drop("branch")  # somebody else made it since
+                made.not_by_us("branch", before, error)
                 ctx.say(f"the forge did not say that it made it: {error.what} Looking for the branch.")
                 if not await self._there(ctx, client, filing):
                     raise
@@ -213,6 +214,7 @@ class RequestFile:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Commit it, and read it back. Raises Failed, Unavailable, Refused."""
         filing, made = Filing.of(params), Made(ctx.run)
+        before = made.get("file")
         made.note("file", "")
         body = {
             "content": base64.b64encode(filing.text.encode()).decode(),
@@ -223,6 +225,7 @@ class RequestFile:
             try:
                 await client.post(f"{filing.root}/contents/{filing.path}", body)
             except (Unavailable, Failed) as error:
+                made.not_by_us("file", before, error)
                 ctx.say(f"the forge did not say that it took it: {error.what} Looking for the file.")
                 if not await self._there(client, filing):
                     raise
@@ -234,7 +237,8 @@ class RequestFile:
                     code="request.lost",
                 )
             tip = await tip_of(client, filing.repository, filing.branch) or ""
-        made.note("file", tip)
+        if made.get("file") is not None:
+            made.note("file", tip)
         ctx.say(f"{filing.path} on {filing.branch}", *filing.text.splitlines())
         return {"commit": tip}
 
@@ -283,6 +287,7 @@ class RequestPull:
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Open it. Raises Failed, Unavailable, Refused `request.foreign`."""
         filing, made = Filing.of(params), Made(ctx.run)
+        before = made.get("pull")
         made.note("pull", "")
         async with open_forge(ctx, filing.forge) as client:
             body: dict[str, Any] = {
@@ -296,6 +301,7 @@ class RequestPull:
             try:
                 await client.post(f"{filing.root}/pulls", body)
             except (Unavailable, Failed) as error:
+                made.not_by_us("pull", before, error)
                 ctx.say(f"the forge did not say that it opened it: {error.what} Looking for it.")
                 failed = error
             found = await pulls_from(client, filing.repository, filing.branch)
@@ -306,7 +312,8 @@ class RequestPull:
                     "Look at the forge's log, then `disinto resume`.",
                     code="request.lost",
                 )
-            made.note("pull", str(found[0]["number"]))
+            if made.get("pull") is not None:
+                made.note("pull", str(found[0]["number"]))
             await self._found(ctx, client, filing, found[0])
         ctx.say(f"pull request {ctx.result['pull']}: {ctx.result['url']}")
         return {}

@@ -79,7 +79,7 @@ async def ops_place(instance: Instance) -> OpsPlace:
     token = env.get("FORGE_TOKEN", "")
     return OpsPlace(
         instance,
-        project.forge_url,
+        project.forge_url.rstrip("/"),
         project.ops_repo,
         project.repo,
         project.primary_branch,

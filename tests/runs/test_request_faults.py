@@ -212,6 +212,40 @@ async def test_kill_9_between_the_merge_s_answer_and_the_journal_is_resumed(file
     assert ended.result["scheduled"] is True and len(filer.ops.pulls) == 1
 
 
+# -- others at the same time -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["/branches", f"/contents/{PATH}", "/pulls"])
+async def test_two_operators_at_once_file_one_request_and_only_its_maker_takes_it_back(
+    filer: Filer, tmp_path: Path, call: str
+) -> None:
+    """The other one is quicker, between this one's look and its write."""
+    filer.protect()
+    filer.forge.state.users.pop("lead")
+    other = new_filer(tmp_path / "other", filer.forge)
+    theirs = create_run(other.instance, (await other.plan()).plan)
+    run = create_run(filer.instance, (await filer.plan()).plan)
+    asked, begun = ForgeClient.call, [False]
+
+    async def slow(self: ForgeClient, method: str, path: str, **more: Any) -> Response:
+        if method == "POST" and path.endswith(call) and not begun[0]:
+            begun[0] = True
+            ended = await other.go(theirs)
+            assert ended.exit_code == 0, ended.error
+        return await asked(self, method, path, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForgeClient, "call", slow)
+        ended = await filer.go(run)
+    assert ended.exit_code == 0, ended.error
+    assert len(filer.ops.pulls) == 1
+    await filer.go(run, undo=True)
+    assert filer.pull.state == "open"  # it is the other's
+    assert filer.ops.trees[BRANCH][PATH].decode() == TEXT
+    await other.go(theirs, undo=True)
+    assert filer.pull.state == "closed"
+
+
 # -- the way back -----------------------------------------------------------------------------------------------
 
 
