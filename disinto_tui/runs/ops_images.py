@@ -252,17 +252,40 @@ class PushImage:
         image = await built_image(ctx, engine)
         if image is None:
             return None
-        async with await self._registry(ctx, params) as client:
-            for name in filter(None, (params["reference"], params.get("latest"))):
-                if await _config_there(client, name) != image.id:
-                    return None
-            ctx.result.update(await self._published(client, params, engine))
+        try:
+            async with await self._registry(ctx, params) as client:
+                for name in filter(None, (params["reference"], params.get("latest"))):
+                    if await _config_there(client, name) != image.id:
+                        return None
+                ctx.result.update(await self._published(client, params, engine))
+        except Unavailable:
+            return None  # `run` asks more than once
         return "The registry has it."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Push, read back, and see whether anybody may pull it. Raises Refused `tag.elsewhere`, Failed, Unavailable."""
         engine = await engine_of(ctx)
         image = await _need_image(ctx, engine)
+        for pause in (*_PUSH_PAUSES, None):
+            try:
+                found = await self._publish(ctx, engine, params, image)
+                break
+            except Unavailable as error:
+                if pause is None:
+                    raise
+                ctx.say(f"{error.what} {error.why} Tried again in {pause:g} s.", *error.details)
+                await asyncio.sleep(pause)
+        ctx.say(
+            "anybody may pull it"
+            if found["public"]
+            else "▲ the package is private: who pulls it needs a login of their own"
+        )
+        return found
+
+    async def _publish(
+        self, ctx: Context, engine: Engine, params: Mapping[str, Any], image: LocalImage
+    ) -> dict[str, Any]:
+        """Once: what has arrived already is not sent again."""
         async with await self._registry(ctx, params) as client:
             there = await _config_there(client, params["reference"])
             if there and there != image.id:
@@ -282,13 +305,7 @@ class PushImage:
                 said = await self._push(ctx, engine, params, name)
                 digest = digest or await self._read_back(client, name, said, image.id)
                 ctx.say(f"✓ {name} is {digest}")
-            found = await self._published(client, params, engine)
-        ctx.say(
-            "anybody may pull it"
-            if found["public"]
-            else "▲ the package is private: who pulls it needs a login of their own"
-        )
-        return found
+            return await self._published(client, params, engine)
 
     async def _published(
         self, client: RegistryClient, params: Mapping[str, Any], engine: Engine
@@ -312,17 +329,7 @@ class PushImage:
             elif word:
                 ctx.say(word)
 
-        for pause in (*_PUSH_PAUSES, None):
-            try:
-                return await push(
-                    engine, repository, reference.tag or "latest", report, auth=self._auth(ctx, params)
-                )
-            except Unavailable as error:
-                if pause is None:
-                    raise
-                ctx.say(f"{error.why} Tried again in {pause:g} s.", *error.details)
-                await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
+        return await push(engine, repository, reference.tag or "latest", report, auth=self._auth(ctx, params))
 
     async def _read_back(self, client: RegistryClient, name: str, said: str, image: str) -> str:
         reference = parse_image(name)

@@ -37,7 +37,9 @@ def test_a_release_from_the_commit_to_the_running_factory(ground: ReleaseGround,
     assert f"AGENTS_IMAGE={reference}" in (ground.factory.directory / ".env").read_text().splitlines()
     container = inspect(engine, "container", f"{ground.factory.project}-agents")
     result = ground.result("v0.4.0")
-    assert result["image_id"] == container["Image"] == inspect(engine, "image", "disinto-agents:v0.4.0")["Id"]
+    assert (
+        result["image_id"] == container["Image"] == inspect(engine, "image", f"{ground.alias}:v0.4.0")["Id"]
+    )
     assert (result["status"], result["head_sha"], result["pushed"]) == ("success", sha, True)
     assert result["mirrors"] == {"one": "pushed", "two": "pushed"}
     assert result["forgejo_tag_url"] == f"{ground.forge.url}/acme/shop/src/v0.4.0"
@@ -76,7 +78,7 @@ def test_a_version_that_is_there_is_not_released_again(ground: ReleaseGround) ->
 
 
 def test_an_image_that_does_not_come_up_is_published_and_the_factory_goes_back(ground: ReleaseGround) -> None:
-    ground.cut("v0.4.1", {"docker/agents/Dockerfile": ground.dockerfile(behavior="unhealthy")})
+    ground.cut("v0.4.1", behavior="unhealthy")
     said = ground.release("v0.4.1")
     assert said.code == 1, said.err
     assert "The previous version was brought back." in said.err
@@ -92,7 +94,7 @@ def test_an_image_that_does_not_come_up_is_published_and_the_factory_goes_back(g
 
 
 def test_a_mirror_that_refuses_stops_it_and_it_goes_on_when_mended(ground: ReleaseGround) -> None:
-    ground.cut("v0.4.2", {"docker/agents/Dockerfile": ground.dockerfile()})
+    ground.cut("v0.4.2")
     ground.mirrors.closed.add("one")
     said = ground.release("v0.4.2")
     assert said.code == 1

@@ -57,7 +57,7 @@ def test_killed_at_every_boundary_and_within_steps_then_resumed(
     ground: ReleaseGround, undisturbed: dict[str, Any], kills: list[int | dict[str, Any]]
 ) -> None:
     waits = f"RUN echo {MARK} && sleep 0.5\n" if {"line": MARK} in kills else ""
-    version = ground.cut(files={"docker/agents/Dockerfile": ground.dockerfile(waits)})
+    version = ground.cut(more=waits)
     run = ground.planned(version)
     for kill in kills:
         when = {"boundary": kill} if isinstance(kill, int) else kill
@@ -86,7 +86,7 @@ def test_killed_and_taken_back(
 ) -> None:
     assert undisturbed
     waits = f"RUN echo {MARK} && sleep 0.5\n" if {"line": MARK} in kills else ""
-    version = ground.cut(files={"docker/agents/Dockerfile": ground.dockerfile(waits)})
+    version = ground.cut(more=waits)
     pin, image, tags = ground.pin(), ground.image_running(), dict(ground.repo.tags)
     run = ground.planned(version)
     for kill in kills:
@@ -96,7 +96,7 @@ def test_killed_and_taken_back(
     assert said.code == 0, said.err
     assert ground.repo.tags == tags
     assert (ground.pin(), ground.image_running()) == (pin, image)
-    assert ground.local(f"disinto-agents:{version}") == ground.local(f"{ground.images}:{version}") == ""
+    assert ground.local(f"{ground.alias}:{version}") == ground.local(f"{ground.images}:{version}") == ""
     assert f"release-result/{version}" not in ground.repo.branches
     assert {pull.state for pull in ground.repo.pulls.values() if version in pull.head} <= {"closed"}
     file = ground.factory.directory / "release" / f"{version}.json"

@@ -143,7 +143,7 @@ def released(
         made = new_factory(home, engine.endpoint, project, text)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(QUICK)
-        own_formula(made.directory)
+        own_formula(made.directory, f"{engine.prefix}/secrets")
         ring = keyring_double.install(outside)
         ring.hold({"MIRROR_TOKEN_RING": SECRETS["MIRROR_TOKEN_RING"]})
         (home / "tmp").mkdir()
@@ -164,7 +164,7 @@ def released(
         yield ground
     engine.remove(f"label=com.docker.compose.project={project}")
     mine = [
-        name for name in engine.references() - before if name.startswith((images, "disinto-agents:v0.4."))
+        name for name in engine.references() - before if name.startswith((images, f"{engine.prefix}/secrets"))
     ]
     if mine:
         engine.docker("rmi", *mine, check=False)
@@ -262,8 +262,8 @@ def test_no_container_and_no_image_has_one(released: Ground, engine: Engine) -> 
     containers = engine.docker("ps", "--all", "--quiet", "--filter", label).stdout.split()
     assert containers
     text = engine.docker("inspect", *containers).stdout
-    text += engine.docker("image", "inspect", "disinto-agents:v0.4.0").stdout
-    text += engine.docker("history", "--no-trunc", "disinto-agents:v0.4.0").stdout
+    text += engine.docker("image", "inspect", f"{engine.prefix}/secrets:v0.4.0").stdout
+    text += engine.docker("history", "--no-trunc", f"{engine.prefix}/secrets:v0.4.0").stdout
     assert "org.opencontainers.image.revision" in text
     assert [form for form in NEEDLES if form in text] == []
 

@@ -74,6 +74,9 @@ def after(name: str, call: int) -> None:
 def main() -> int:
     run, when = RunDir(Path(sys.argv[1])), json.loads(sys.argv[2])
     secrets = json.loads(sys.stdin.readline() or "{}")
+    for name, value in when.get("set", {}).items():
+        module, _, attribute = name.partition(":")
+        setattr(importlib.import_module(module), attribute, value)
     if "after" in when:
         after(when["after"], int(when.get("call", 1)))
     work = execute(run, instance_of(run), OPERATIONS, secrets=secrets, listener=Killer(when))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from tests.support.engine import ROOT, Engine, inspect
 from tests.support.factory import Factory, Said, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import Repo, default_state
-from tests.support.git_server import PASSWORD, GitServer, checkout, commit, git_server
+from tests.support.git_server import PASSWORD, GitServer, checkout, commit, git, git_server
+from tests.support.processes import poll
 from tests.support.registries import Registry, push_samples, push_token, token_registry
 from tests.support.slow_proxy import SlowProxy, slow_proxy
 
+DOCKERFILE = "docker/agents/Dockerfile"
 REPOSITORY = "pub/agents"
 PUSH_SECRET = "s3cret"  # alice's, at the token server
 SECRETS = {"MIRROR_TOKEN_ONE": PASSWORD, "MIRROR_TOKEN_TWO": PASSWORD, "GITHUB_TOKEN": PUSH_SECRET}
@@ -47,6 +49,7 @@ class ReleaseGround:
     proxy: SlowProxy
     engine: Engine
     mirrored: tuple[str, ...]
+    alias: str
     line: str = "v0.4"
     made: int = -1
     shas: dict[str, str] = field(default_factory=dict)
@@ -61,12 +64,18 @@ class ReleaseGround:
         assert found is not None
         return found
 
-    def cut(self, version: str = "", files: Mapping[str, str] = {}) -> str:
-        """Commit what belongs to a version (the next one), on the checkout and on the forge; the version."""
+    def cut(
+        self, version: str = "", *, more: str = "", behavior: str = "ok", files: Mapping[str, str] = {}
+    ) -> str:
+        """Commit what belongs to a version (the next one), on the checkout and on the forge; the version.
+
+        `more` and `behavior` are for `dockerfile`.
+        """
         if not version:
             self.made += 1
             version = f"{self.line}.{self.made}"
-        sha = commit(self.tree, {"VERSION": f"{version[1:]}\n", **files}, f"release {version}")
+        files = {"VERSION": f"{version[1:]}\n", DOCKERFILE: self.dockerfile(more, behavior), **files}
+        sha = commit(self.tree, files, f"release {version}")
         self.repo.branches["main"].append(sha)
         self.shas[version] = sha
         return version
@@ -132,6 +141,53 @@ class ReleaseGround:
         assert "Traceback" not in said, said
         return process.returncode
 
+    def until(self, run: Path, seen: Callable[[dict[str, Any]], bool], within: float = 60) -> None:
+        """Wait for an event of the run."""
+
+        def came() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                lines = (run / "events.ndjson").read_bytes().split(b"\n")
+                return any(seen(json.loads(line)) for line in lines if line.endswith(b"}"))
+            return False
+
+        assert poll(within, came), (run / "log").read_text()
+
+    def error(self, run: Path) -> dict[str, Any]:
+        """The error that ended a run."""
+        last = json.loads((run / "events.ndjson").read_text().splitlines()[-1])
+        assert last["kind"] == "run_ended" and last["error"], last
+        found: dict[str, Any] = last["error"]
+        return found
+
+    def newest_run(self) -> Path:
+        """The directory of the newest run."""
+        return max((self.factory.directory / ".disinto" / "runs").iterdir())
+
+    def outside(self) -> dict[str, Any]:
+        """All that a release could change outside of its own directory."""
+        return {
+            "tags": {name: tag.commit for name, tag in self.repo.tags.items()},
+            "branches": {name: list(history) for name, history in self.repo.branches.items()},
+            "pulls": {number: pull.state for number, pull in self.repo.pulls.items()},
+            "mirrors": {name: self.mirrors.refs(name) for name in self.mirrored},
+            "published": self.tags(),
+            "local": sorted(name for name in self.engine.references() if self._ours(name)),
+            "pin": self.pin(),
+            "running": self.image_running(),
+            "results": sorted(path.name for path in (self.factory.directory / "release").glob("*")),
+            "tree": [git(self.tree, "status", "--porcelain"), git(self.tree, "for-each-ref")],
+        }
+
+    def tags(self) -> dict[str, str]:
+        """What is in the registry: tags and their digests."""
+        request = urllib.request.Request(f"http://{self.registry.address}/v2/{REPOSITORY}/tags/list")
+        request.add_header("Authorization", push_token(self.registry, REPOSITORY))
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return {tag: self.published(tag) for tag in sorted(json.load(answer)["tags"])}
+
+    def _ours(self, name: str) -> bool:
+        return name.startswith((self.images, self.alias))
+
     def running(self) -> list[str]:
         found: list[str] = self.factory.cli("status", "--offline", "--json").document["running_versions"]
         return found
@@ -163,7 +219,7 @@ class ReleaseGround:
         """All that a finished release has changed, with what differs from one to the next named instead of shown."""
         sha, result = self.shas[version], self.result(version)
         container: Any = inspect(self.engine, "container", f"{self.factory.project}-agents")
-        names = {name: self.local(name) for name in (f"{self.images}:{version}", f"disinto-agents:{version}")}
+        names = {name: self.local(name) for name in (f"{self.images}:{version}", f"{self.alias}:{version}")}
         pulls = [pull for pull in self.repo.pulls.values() if pull.head == f"release-result/{version}"]
         file = self.repo.trees.get(f"release-result/{version}", {}).get(f"release/{version}.json", b"")
         known = {
@@ -240,7 +296,6 @@ def release_ground(
 ) -> Iterator[ReleaseGround]:
     """A factory on v0.2.0, running, for the length of a `with`; nothing of it is left on the engine."""
     project = f"{engine.prefix}-{name}"
-    before = engine.references()
     with (
         token_registry(home / "registry") as registry,
         slow_proxy(registry.address) as proxy,
@@ -255,25 +310,29 @@ def release_ground(
         made = new_factory(home, engine.endpoint, project, text)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(QUICK)
-        own_formula(made.directory)
+        alias = f"{engine.prefix}/{name}"
+        own_formula(made.directory, alias)
         try:
             said = made.init()
             assert said.code == 0, said.err
             tree = checkout(home / "tree")
-            found = ReleaseGround(made, tree, forge, mirrors, registry, proxy, engine, mirrored)
+            found = ReleaseGround(made, tree, forge, mirrors, registry, proxy, engine, mirrored, alias)
             lay_out(tree, found.dockerfile())
             yield found
         finally:
             engine.remove(f"label=com.docker.compose.project={project}")
-            ours = (proxy.address, registry.address, "disinto-agents:v0.", f"disinto-kept/{project}")
-            names = [one for one in engine.references() - before if one.startswith(ours)]
+            ours = (proxy.address, registry.address, alias, f"disinto-kept/{project}")
+            names = [one for one in engine.references() if one.startswith(ours)]
             if names:
                 engine.docker("rmi", *names, check=False)
 
 
-def own_formula(directory: Path) -> None:
-    """The release's formula as it comes, but for the time that a new version is watched: an instance's own counts."""
+def own_formula(directory: Path, alias: str) -> None:
+    """The release's formula as it comes (an instance's own counts), but for the time that a new version is watched, and
+    the local name, which other sessions on this engine would have, too."""
     text = (ROOT / "formulas" / "release.toml").read_text()
+    assert 'default = "disinto-agents"' in text
+    text = text.replace('default = "disinto-agents"', f'default = "{alias}"')
     at = 'uses = "restart-agents"\n\n[steps.with]\n'
     assert at in text
     (directory / "formulas").mkdir()
@@ -286,4 +345,4 @@ def lay_out(tree: Path, dockerfile: str) -> None:
     assert busybox is not None
     shutil.copytree(ROOT / "docker" / "sample" / "agents", tree / "agents")
     shutil.copy(busybox, tree / "busybox")
-    commit(tree, {"docker/agents/Dockerfile": dockerfile}, "the image")
+    commit(tree, {DOCKERFILE: dockerfile}, "the image")

@@ -6,19 +6,19 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _PIECE = 16 * 1024
 
 
 class SlowProxy:
     """Hands on what goes to and comes from `target` ("HOST:PORT"). `rate` is bytes a second of all answers
-    together; 0 is as fast as it goes."""
+    together, `upload_rate` of all requests; 0 is as fast as it goes."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
-        self.rate = 0
+        self.rate = self.upload_rate = 0
         self._open: set[socket.socket] = set()
         self._mutex = threading.Lock()
         self._pace = threading.Lock()
@@ -73,15 +73,17 @@ class SlowProxy:
                 _shut(client)
                 _shut(server)
                 return
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            threading.Thread(
+                target=self._pump, args=(client, server, lambda: self.upload_rate), daemon=True
+            ).start()
+            threading.Thread(target=self._pump, args=(server, client, lambda: self.rate), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, paced: bool) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, rate: Callable[[], int]) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
-                if paced and self.rate:
+                if pace := rate():
                     with self._pace:  # one piece at a time, so that the rate is that of all together
-                        time.sleep(len(data) / self.rate)
+                        time.sleep(len(data) / pace)
                 sink.sendall(data)
         for one in (source, sink):
             _shut(one)
