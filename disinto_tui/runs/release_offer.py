@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from disinto_tui.adapters.git import Checkout, Commit
 from disinto_tui.adapters.instance import Instance
@@ -17,6 +18,10 @@ from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import Proposal, Version, proposals
+
+if TYPE_CHECKING:
+    from disinto_tui.adapters.engine import Engine
+    from disinto_tui.adapters.registry_auth import CredentialSource
 
 _LOOKED_AT_RUNS = 200
 
@@ -115,10 +120,12 @@ async def look_at_tree(directory: Path) -> Tree:
     return Tree(root, branch, head, newest, told.strip()[:40], tuple(commits))
 
 
-async def look_at_published(instance: Instance, tree: Tree | None, images: str = "") -> Published:
+async def look_at_published(
+    instance: Instance, tree: Tree | None, images: str = "", user: str = "", secret: str = ""
+) -> Published:
     """Ask the registry for the newest version, and the forge for its commit when the checkout has no such tag.
 
-    `images` defaults to the factory's own repository. Raises BadInput (a repository that is none, no project); what
+    `images` defaults to the factory's own repository; `user` and `secret` (a name) are used where it wants a login. Raises BadInput (a repository that is none, no project); what
     does not answer is `trouble`.
     """
     from disinto_tui.runs.credentials import project_of
@@ -130,25 +137,38 @@ async def look_at_published(instance: Instance, tree: Tree | None, images: str =
     where = parse_image(images) if images else repository_of(instance, env)
     where = ImageRef(where.registry, where.repository)
     try:
-        newest = await _newest(instance, where)
+        newest = await _newest(instance, where, user, secret)
     except DisintoError as error:
         return Published(where.name, trouble=error)
     if tree is None or not newest or newest == tree.tag:
         return Published(where.name, newest)
-    token = env.get("FORGE_TOKEN", "")
-    secret = Secret(token) if token else None
-    return Published(where.name, newest, await _since(tree, newest, project.forge_url, project.repo, secret))
+    token = Secret(env["FORGE_TOKEN"]) if env.get("FORGE_TOKEN") else None
+    return Published(where.name, newest, await _since(tree, newest, project.forge_url, project.repo, token))
 
 
-async def _newest(instance: Instance, where: ImageRef) -> str:
+async def _newest(instance: Instance, where: ImageRef, user: str, secret: str) -> str:
+    """Asked with Docker's own stored login or none, which is enough for most; else with the push credential."""
     from disinto_tui.adapters.credentials import CredentialFinder
     from disinto_tui.adapters.engine import Engine, find_endpoint
     from disinto_tui.runs.credentials import PUSH_SECRET, gather, needs_of, push_login
+
+    engine = Engine(await find_endpoint())
+    try:
+        return await _listed(where, engine, None)
+    except DisintoError as error:
+        if error.code != "registry.denied":
+            raise
+        gathered = await gather(needs_of(where, secret or PUSH_SECRET, {}), CredentialFinder(instance.path))
+        found = gathered.secrets.get(gathered.push_secret, "")
+        if not found:
+            raise
+        return await _listed(where, engine, push_login(where.registry, user, found))
+
+
+async def _listed(where: ImageRef, engine: Engine, login: CredentialSource | None) -> str:
     from disinto_tui.runs.versions import open_registry
 
-    gathered = await gather(needs_of(where, PUSH_SECRET, {}), CredentialFinder(instance.path))
-    login = push_login(where.registry, "", gathered.secrets.get(PUSH_SECRET, ""))
-    async with await open_registry(where.registry, Engine(await find_endpoint()), login) as client:
+    async with await open_registry(where.registry, engine, login) as client:
         try:
             return newest_of(await client.tags(where.repository))
         except BadInput as error:

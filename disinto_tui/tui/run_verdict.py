@@ -26,7 +26,9 @@ def verdict_lines(model: RunModel, died: DisintoError | None) -> list[Said]:
         mark, tone = ("↺", "warn") if back else ("■", "warn") if stopped else ("✗", "bad")
         return _three(mark, tone, error_from_json(ended.error))
     if ended.state == "undone":
-        return [("↺", "warn", "Everything is as it was before, as far as it can be."), *_left(model)]
+        left = _left(model)
+        said = "It is taken back, as far as it can be." if left else "Everything is as it was before."
+        return [("↺", "warn", said), *left]
     if model.plan.kind == "release":
         return list(_released(model, ended.result))
     return [(" " if number else "✓", "good", text) for number, text in enumerate(ended.summary)]

@@ -120,7 +120,7 @@ class FakeSource(ReleaseSource):
             raise found
         return found
 
-    async def published(self, instance: Instance, tree: Tree | None, images: str) -> Published:
+    async def published(self, instance: Instance, tree: Tree | None, push: Push) -> Published:
         await self._wait()
         if isinstance(self.newest, DisintoError):
             raise self.newest

@@ -233,7 +233,7 @@ async def test_a_request_for_approval_needs_no_credentials_of_this_host(tmp_path
         await until(pilot, lambda: not shows(pilot, "credentials"))
         await pilot.press("enter")
         await until(
-            pilot, lambda: shows(pilot, "✗ protection", "1 to mend first", "[ Protect it along with it ]")
+            pilot, lambda: shows(pilot, "✗ protection", "1 to mend first", "[ Protect the branch, too ]")
         )
         assert not source.requested[0].protect
         await pilot.press("ctrl+n")

@@ -24,8 +24,8 @@ from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs.runner import execute
 from disinto_tui.tui.log.view import LogView
 from disinto_tui.tui.screens.run import RunScreen
+from disinto_tui.tui.widgets.run_verdict import RunVerdict
 from disinto_tui.tui.widgets.step_list import StepList
-from disinto_tui.tui.widgets.verdict import Verdict
 from tests.runs.test_runner import OPS, plan, touch
 from tests.tui.support import app_on, burst, shows, until
 
@@ -117,6 +117,26 @@ async def test_a_pull_shows_a_bar_for_each_layer_that_moves_and_counts_the_other
         assert shows(pilot, "   extract  ███░░░░  60 MB │")
 
 
+async def test_each_mirror_has_a_state_of_its_own_that_stays(tmp_path: Path, two_steps: RunDir) -> None:
+    live = Live(two_steps)
+    live.step("first")
+    for name, done, label in (
+        ("github", 1, "pushed"),
+        ("codeberg", 1, "failed: it refused"),
+        ("third", 0, "asking h"),
+    ):
+        live.writer.write(Progress(1001.0, "first", name, done, 1, label, ""))
+    app = app_on(tmp_path, lambda: RunScreen(two_steps))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(
+            pilot,
+            lambda: shows(pilot, "   ✓ github  pushed", "   ✗ codeberg  failed: ", "   ▶ third  asking h"),
+        )
+        live.done("first")
+        live.step("second")
+        await until(pilot, lambda: shows(pilot, "▶ second", "   ✓ github  pushed", "   ✗ codeberg"))
+
+
 async def test_attaching_late_shows_the_whole(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(500)]
     run = finished_in_thread(tmp_path, plan(tmp_path, touch("first", say=lines), touch("second")))
@@ -169,7 +189,7 @@ async def test_resuming_launches_the_same_run_and_watches_it(tmp_path: Path) -> 
             live = Live(run, child.pid)
             live.step("second", "again")
             await until(pilot, lambda: shows(pilot, "▶ second", "again"))
-            assert not pilot.app.query_one(Verdict).display
+            assert not pilot.app.query_one(RunVerdict).display
             live.done("second")
             live.end()
             await until(pilot, lambda: shows(pilot, "✓ second", "done after"))

@@ -47,7 +47,7 @@ VERSION, WHERE, CREDENTIALS, CHECKS = "version", "where", "credentials", "checks
 HERE, APPROVAL = (VERSION, WHERE, CREDENTIALS, CHECKS), (VERSION, WHERE, CHECKS)
 _CURES = {"order": "force", "protection": "protect"}
 """What may be said yes to when nothing but that stands in the way."""
-_CURE_WORDS = {"force": "Release it all the same", "protect": "Protect it along with it"}
+_CURE_WORDS = {"force": "Release it all the same", "protect": "Protect the branch, too"}
 
 
 class ReleaseScreen(DisintoScreen[None]):
@@ -240,14 +240,15 @@ class ReleaseScreen(DisintoScreen[None]):
         self._go_on = False
 
     def _ask_published(self) -> None:
-        self._ask("published", self.source.published(self.disinto.instance, self.checkout, self.push.images))
+        self._ask("published", self.source.published(self.disinto.instance, self.checkout, self.push))
 
     def _told_published(self, found: Published | DisintoError) -> None:
         if isinstance(found, DisintoError):
             self.which.verdict(found)
-            return
-        self.published = found
-        self._show_offer()
+        else:
+            self.published = found
+            self._show_offer()
+        self._focus_version()
 
     def _show_offer(self) -> None:
         """What may come next, as far as it is known what was before."""
@@ -264,6 +265,11 @@ class ReleaseScreen(DisintoScreen[None]):
         if likely and not self._chosen:
             self._fill(likely)
         self.which.show(tree, found)
+        if found is not None:
+            self._focus_version()
+
+    def _focus_version(self) -> None:
+        """Once there is something to choose, or nothing will come; an operator who is somewhere already stays there."""
         if self.page == VERSION and self.focused is None:
             self.which.begin()
 

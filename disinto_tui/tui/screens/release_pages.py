@@ -32,7 +32,7 @@ class ReleasePage(Page):
     ReleasePage .field { margin-bottom: 0; }
     ReleasePage Verdict { margin: 1 0 0 0; }
     ReleasePage .below { margin-top: 1; }
-    ReleasePage { padding-bottom: 1; }
+    ReleasePage { padding: 1 0; }
     """
 
     def value(self, name: str) -> str:

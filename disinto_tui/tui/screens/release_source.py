@@ -58,11 +58,11 @@ class ReleaseSource:
 
         return await look_at_tree(directory)
 
-    async def published(self, instance: Instance, tree: Tree | None, images: str) -> Published:
+    async def published(self, instance: Instance, tree: Tree | None, push: Push) -> Published:
         """The newest version there is. Raises what `look_at_published` raises."""
         from disinto_tui.runs.release_offer import look_at_published
 
-        return await look_at_published(instance, tree, images)
+        return await look_at_published(instance, tree, push.images, push.user, push.secret)
 
     async def credentials(self, instance: Instance, push: Push) -> tuple[FoundCredential, ...]:
         """Every secret of a release, and what it may do. Raises what `find_credentials` raises."""

@@ -30,8 +30,8 @@ from disinto_tui.tui.screens.base import in_words
 from disinto_tui.tui.screens.with_log import LogScreen
 from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_lines import LineList
+from disinto_tui.tui.widgets.run_verdict import RunVerdict
 from disinto_tui.tui.widgets.step_list import StepList
-from disinto_tui.tui.widgets.verdict import Verdict
 
 if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
@@ -105,7 +105,7 @@ class RunScreen(LogScreen):
                 id="pane",
             )
         yield Rule(id="low-rule")
-        yield Verdict(id="verdict")
+        yield RunVerdict(id="verdict")
 
     def headline(self) -> str:
         """What it is, for how long, and that it is safe to leave."""
@@ -121,7 +121,7 @@ class RunScreen(LogScreen):
         running = clock_text(self._clock() - model.started.at)
         if self.stopping:
             return f"{plan.title} · stopping · running {running}"
-        return f"{plan.title} · running {running} · safe to close: the run goes on"
+        return f"{plan.title} · running {running} · safe to close"
 
     def on_mount(self) -> None:
         """Begin to read."""
@@ -199,7 +199,7 @@ class RunScreen(LogScreen):
         if not self.is_attached:
             return
         error = self._last_words() if self.model.died else None
-        self.query_one(Verdict).show(verdict_lines(self.model, error))
+        self.query_one(RunVerdict).show(verdict_lines(self.model, error))
         failed, ended = self.model.failed, self.model.ended
         if failed is None or ended is None or ended.state == "done" or self._told_end:
             return
@@ -310,7 +310,7 @@ class RunScreen(LogScreen):
 
         question = Ask(
             f"Take back “{self.model.plan.title}”?",
-            self.model.plan.undo or "The steps that were done are undone, the last one first.",
+            _sentence(self.model.plan.undo or "the steps that were done are undone, the last one first"),
             yes="Take it back",
             no="Leave it",
         )
@@ -349,7 +349,7 @@ class RunScreen(LogScreen):
         self._pid = pid
         self._told_end = self.stopping = False
         self.model = RunModel(self.model.plan)
-        self.query_one(Verdict).show([])
+        self.query_one(RunVerdict).show([])
         self.query_one(StepList).to_all()
         self._only("")
         self.query_one(LogView).action_follow()
@@ -405,6 +405,10 @@ class RunScreen(LogScreen):
         self.stopping = True
         self._show()
         self.refresh_bindings()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 class Divider(Widget):

@@ -45,6 +45,22 @@ def _fetched(item: Progress) -> int:
     return item.current if item.label in ("Downloading", "Pushing") else item.total
 
 
+def _is_part(item: Progress) -> bool:
+    """Whether it is one whole thing among others (a mirror), of which there is no half; a layer's name has a space."""
+    return item.total == 1 and not item.unit and " " not in item.item
+
+
+def _part(item: Progress, running: bool) -> Line:
+    """A mark, its name, and what is said of it. It stays when the step is over: each may have gone another way."""
+    if item.label.startswith("failed"):
+        mark, tone = "✗", "bad"
+    elif item.current:
+        mark, tone = "✓", "good"
+    else:
+        mark, tone = ("▶", "strong") if running else ("·", "dim")
+    return (("   ", "plain"), (f"{mark} ", tone), (item.item, "plain"), (f"  {item.label}", "dim"))
+
+
 class StepList(LineList):
     """All steps as one entry, then each. Where the cursor goes posts `Selected`: show that log. Enter: `Chosen`."""
 
@@ -121,9 +137,11 @@ class StepList(LineList):
 
     def _items(self, step: StepView, width: int) -> list[Line]:
         """What moves: the items of the step under way, those not finished first. Bytes are summed up above."""
-        if step.state != "running" or not step.items:
-            return []
         items = list(step.items.values())
+        if items and all(_is_part(item) for item in items):
+            return [_part(item, step.state == "running") for item in items[:_ITEMS]]
+        if step.state != "running" or not items:
+            return []
         layers = [item for item in items if item.unit == "B"]
         if layers and len(items) > 1:
             return self._layers(layers, len(items) - len(layers), width)

@@ -10,10 +10,10 @@ from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
 _MOST = 9
 
 
-class Verdict(LineList, can_focus=False):
+class RunVerdict(LineList, can_focus=False):
     """Says nothing, and takes no room, until there is something to say."""
 
-    DEFAULT_CSS = "Verdict { height: 0; display: none; }"
+    DEFAULT_CSS = "RunVerdict { height: 0; display: none; }"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
