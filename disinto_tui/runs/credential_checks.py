@@ -16,12 +16,14 @@ from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.git import Login
 from disinto_tui.adapters.git_access import Access, push_access
 from disinto_tui.adapters.host import is_loopback
+from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.registry_auth import Credential, CredentialSource, StaticCredentials
 from disinto_tui.core.errors import DisintoError, Unavailable
 from disinto_tui.core.expiry import expiry_cure, expiry_text, severity_of
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.credentials import FoundCredential, Gathered, Need
+from disinto_tui.runs.expiries import remember
 from disinto_tui.runs.ops_tags import login_of
 from disinto_tui.runs.release_checks import Finding, Severity
 from disinto_tui.runs.versions import open_registry
@@ -297,6 +299,7 @@ async def preflight_findings(gathered: Gathered, engine: Engine, user: str) -> l
     """What preflight says of the secrets, beside what it asks registry and forge itself. A mirror holds up no release
     beforehand: what is wrong with one is a warning here, and the step that pushes to it has the last word."""
     found = await Judge(gathered, engine, user).needed(try_push=False)
+    remember(Instance.at(gathered.finder.directory), found)
     return [
         replace(item.finding, severity="warning")
         if item.purpose == "mirror" and item.finding.severity == "problem"

@@ -27,6 +27,7 @@ from disinto_tui.core.plan import Plan
 from disinto_tui.core.project import read_project
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.env import load_env
+from disinto_tui.runs.expiries import remember
 from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.ops_tags import login_of, secret_names
 from disinto_tui.runs.release_checks import Finding
@@ -193,8 +194,10 @@ async def find_credentials(
 
     `images` is where to push (default: the factory's own repository), `secret` the push credential's name, `user` its
     user's; `repository` the forge's (default: the project's); `given` what the operator typed in or piped in, which
-    wins over every other place. The order is: the push credential, each mirror's, the forge's token. Changes nothing;
-    takes as long as the slowest of registry, GitHub, mirrors and forge (a second, or a minute when one is silent).
+    wins over every other place. The order is: the push credential, each mirror's, the forge's token. Changes nothing
+    (but the dates that `disinto status` warns by); takes as long as the slowest of registry, GitHub, mirrors and forge
+    (a second, or a minute when one is silent).
+
     Raises BadInput `release.project`, `credential.name`, `credential.value`, `mirror.password`, `image.grammar`,
     Unavailable when the engine or a sealed environment file cannot be asked; what is wrong with a credential is a
     finding.
@@ -209,9 +212,10 @@ async def find_credentials(
     gathered = await gather(needs_of(where, secret, project.mirrors), finder)
     judge = Judge(gathered, Engine(await find_endpoint()), user, now=now)
     token = env.get("FORGE_TOKEN", "")
-    return await judge.everything(
-        project.forge_url, repository or project.repo, Secret(token) if token else None
-    )
+    slug = repository or project.repo
+    found = await judge.everything(project.forge_url, slug, Secret(token) if token else None)
+    remember(instance, found)
+    return found
 
 
 def project_of(instance: Instance) -> Project:

@@ -26,6 +26,7 @@ from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
 from disinto_tui.runs.env import Env, load_env
 from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others find it here
+from disinto_tui.runs.expiries import expiring
 from disinto_tui.runs.health import container_state, service_of, started_at
 from disinto_tui.runs.holder import describe
 from disinto_tui.runs.pin import pinned_reference as pinned_reference  # noqa: PLC0414  # others find it here
@@ -327,6 +328,7 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
     if drifted:
         reason = next(service.drift[0] for service in view.services if service.name == drifted[0])
         found.append(Attention(f"{', '.join(drifted)}: {reason}", "warning", "disinto up"))
+    found += expiring(instance)
     if exported(["AGENTS_IMAGE"]):
         text = "AGENTS_IMAGE is exported in this shell: a hand-typed `docker compose up` here would use it"
         found.append(Attention(text, "warning", "unset AGENTS_IMAGE"))

@@ -182,6 +182,7 @@ def _release(ground: Ground) -> None:
     ground.disinto("resume", "--json", "--yes", "--secret-stdin", "PUSH_TOKEN", stdin=token)
     ground.disinto("runs", "--log", _run(ground).id)
     ground.disinto("attach")
+    ground.disinto("status", "--offline")
 
 
 def test_it_was_released_with_every_one_of_them(released: Ground) -> None:
@@ -201,6 +202,7 @@ def test_it_was_released_with_every_one_of_them(released: Ground) -> None:
     assert "file did not take the tag." in release.err
     assert "▲ credential     PUSH_TOKEN (handed over for this command): expires on " in release.err
     assert resumed.code == 0, resumed.err
+    assert "PUSH_TOKEN expires on " in released.said[-1].out
     for name, mirror in released.mirrors.items():
         assert list(mirror.refs(name)) == ["refs/tags/v0.4.0"]
     assert released.registry.tokens is not None
