@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from disinto_tui.adapters.credentials import CredentialFinder
+from disinto_tui.adapters.engine import Engine as EngineClient
 from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.redact import Secret
+from disinto_tui.runs.credential_checks import preflight_findings
+from disinto_tui.runs.credentials import gather, needs_of
 from disinto_tui.runs.release_checks import Examined, Wanted, examine
 from tests.support.engine import Engine
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import USER_TOKEN, Tag, default_state
 from tests.support.git_server import checkout, commit, git
+from tests.support.github_double import GitHubDouble, Token
 from tests.support.processes import free_port
 from tests.support.registries import Registry, push_samples, token_registry
 
@@ -127,6 +133,32 @@ async def test_a_credential_that_may_not_push(wanted: Wanted, guarded: Registry)
     found = await examine(replace(wanted, login=wrong))
     assert [item.name for item in found.problems] == ["registry"]
     assert "wr0ng-pass" not in str(found)
+
+
+async def test_a_token_that_expires_or_has_expired(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What GitHub says of it is a finding like any other: 5 days are a warning, none left a problem."""
+    token = "ghp_" + "e" * 36
+    finder = CredentialFinder(tmp_path / "factory", {"PUSH_TOKEN": token}, only_given=True)
+    gathered = await gather(needs_of(wanted.images, "PUSH_TOKEN", {}), finder)
+    look = replace(
+        wanted, credentials=lambda: preflight_findings(gathered, EngineClient(wanted.endpoint), "alice")
+    )
+    with GitHubDouble({token: Token(expires=time.time() + 5.5 * 86_400)}) as github:
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        found = await examine(look)
+        assert found.problems == []
+        assert told(found, "credential").startswith(
+            "warning: PUSH_TOKEN (handed over for this command): expires on "
+        )
+        github.tokens[token].expires = time.time() - 60
+        found = await examine(look)
+        assert [item.name for item in found.problems] == ["credential"]
+        with pytest.raises(Refused) as refused:
+            found.require()
+    assert "expired on " in refused.value.why
+    assert token not in f"{refused.value} {refused.value.details}"
 
 
 async def test_a_version_that_is_there_or_is_not_the_newest(
