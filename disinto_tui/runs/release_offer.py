@@ -125,8 +125,8 @@ async def look_at_published(
 ) -> Published:
     """Ask the registry for the newest version, and the forge for its commit when the checkout has no such tag.
 
-    `images` defaults to the factory's own repository; `user` and `secret` (a name) are used where it wants a login. Raises BadInput (a repository that is none, no project); what
-    does not answer is `trouble`.
+    `images` defaults to the factory's own repository; `user` and `secret` (a name) are used where it wants a login.
+    Raises BadInput (a repository that is none, no project); what does not answer is `trouble`.
     """
     from disinto_tui.runs.credentials import project_of
     from disinto_tui.runs.env import load_env

@@ -1,4 +1,4 @@
-"""What crosses the network about an instance: the newest version, whether the forge answers."""
+"""What crosses the network about an instance: the newest version, whether the forge answers, what was filed there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import REQUEST, RunDir
 from disinto_tui.core.errors import DisintoError, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.view import Attention, InstanceView
@@ -22,8 +23,25 @@ def load() -> None:
     import aiohttp  # noqa: F401
 
 
+async def _filed(instance: Instance, view: InstanceView, timeout: float) -> tuple[Attention, ...]:
+    """The newest request for approval that was filed from here, while nobody has executed it."""
+    run = next((item for item in view.runs if item.kind == REQUEST and item.status == "done"), None)
+    if run is None:
+        return ()
+    from disinto_tui.runs.request_state import ops_place, request_state
+
+    try:
+        name = str(RunDir(instance.runs / run.id).plan().facts.get("id", ""))
+        state = await asyncio.wait_for(request_state(await ops_place(instance), name), timeout)
+    except (DisintoError, asyncio.TimeoutError):
+        return ()  # the forge's silence is told elsewhere
+    if state.over:
+        return ()
+    return (Attention(f"{state.id}: {state.words}", "warning", f"disinto requests {state.id}"),)
+
+
 async def with_remote(instance: Instance, view: InstanceView, *, timeout: float = 10) -> InstanceView:
-    """The view with `newest` and `forge` filled in; each alone may fail or time out (seconds)."""
+    """The view with `newest` and `forge` filled in, and a request that waits; each may fail or time out (seconds)."""
     env = (await env_or_nothing(instance)).values
     engine = Engine(view.endpoint) if view.endpoint and not view.engine_error else None
 
@@ -49,6 +67,8 @@ async def with_remote(instance: Instance, view: InstanceView, *, timeout: float 
             return "reachable", (refused,) if error.code == "forge.token" else ()
         return "reachable", ()
 
-    (version, error), (answer, refused) = await asyncio.gather(newest(), forge())
-    attention = (*view.attention, *refused)
+    (version, error), (answer, refused), filed = await asyncio.gather(
+        newest(), forge(), _filed(instance, view, timeout)
+    )
+    attention = (*view.attention, *refused, *filed)
     return replace(view, newest=version, newest_error=error, forge=answer, attention=attention)

@@ -47,6 +47,13 @@ ACTIONS: tuple[Row, ...] = (
         12,
     ),
     (
+        "run.standing",
+        "o",
+        "where it stands",
+        "Shows what became of what this run filed: approved, merged, executed, result.",
+        13,
+    ),
+    (
         "run.leave",
         "escape",
         "back",

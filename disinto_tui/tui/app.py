@@ -132,6 +132,10 @@ class DisintoApp(App[int]):
         """Cut a release."""
         self.push_screen(screens.release_screen(options))
 
+    def open_request(self, name: str) -> None:
+        """Show where a request for approval stands."""
+        self.push_screen(screens.request_screen(name))
+
     def open_versions(self, **options: Any) -> None:
         """Show the versions there are."""
         self.push_screen(screens.versions_screen(options))

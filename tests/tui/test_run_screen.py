@@ -171,6 +171,21 @@ async def test_a_failure_says_why_marks_the_line_and_offers_what_helps(tmp_path:
         await until(pilot, lambda: shows(pilot, "▸Error: it is broken"))
 
 
+async def test_the_line_that_says_why_is_in_sight_beside_the_verdict(tmp_path: Path) -> None:
+    """The verdict takes its room from the log, and the marked line must not be what it covers."""
+    run = create_run(Instance.at(tmp_path), plan(tmp_path, touch("first"), touch("second")))
+    live = Live(run)
+    live.step("first", *(f"fine {number}" for number in range(13)))
+    live.done("first")
+    live.step("second", "looking", "✗ one: it refused", "more", "and more")
+    live.writer.write(StepEnded(live.at, "second", "failed", 1.0, "It refused."))
+    error = Failed("One refused.", "a long reason " * 12, "Ask it why " * 10, code="test")
+    live.writer.write(RunEnded(live.at + 1, "failed", 1, error=error.to_json()))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "✗ One refused.", "▸✗ one: it refused"))
+
+
 async def test_resuming_launches_the_same_run_and_watches_it(tmp_path: Path) -> None:
     run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
     launched: list[tuple[str, bool]] = []

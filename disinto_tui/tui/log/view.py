@@ -204,9 +204,12 @@ class LogView(Widget, can_focus=True):
             self.post_message(self.Changed())
 
     def on_resize(self, event: events.Resize) -> None:
-        """Other rows fit."""
+        """Other rows fit; the marked line stays among them."""
+        seen = self.mark is not None and any(row.number == self.mark for row in self._rows)
         self._rows = []
         self._lay_out()
+        if seen and self.mark is not None and all(row.number != self.mark for row in self._rows):
+            self.go_to(self.mark)
 
     def _search_more(self) -> None:
         search = self.search

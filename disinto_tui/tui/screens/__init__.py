@@ -37,6 +37,13 @@ def release_screen(options: Mapping[str, Any]) -> Screen[None]:
     return ReleaseScreen(**options)
 
 
+def request_screen(name: str) -> Screen[None]:
+    """Where a request for approval stands, by its id or its version."""
+    from disinto_tui.tui.screens.request import RequestScreen
+
+    return RequestScreen(name)
+
+
 def run_screen(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
     """A run, live or afterwards. `pid` is the process just started for it."""
     from disinto_tui.tui.screens.run import RunScreen

@@ -275,6 +275,8 @@ class HomeScreen(DisintoScreen[None]):
             self._switch(command[2], back=True) if len(command) == 3 else self.action_undo()
         elif command[:2] == ["disinto", "versions"]:
             self.action_versions()
+        elif command[:2] == ["disinto", "requests"] and len(command) == 3:
+            self.disinto.open_request(command[2])
         elif command == ["disinto", "up"]:
             self.action_up()
         elif command[:2] == ["disinto", "init"]:

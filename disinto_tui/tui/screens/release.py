@@ -84,7 +84,7 @@ class ReleaseScreen(DisintoScreen[None]):
         self.push = Push()
         self.force = self.protect = False
         self._questions: dict[str, object] = {}
-        self._looked_at = self._filled = ""
+        self._looked_at = self._filled = self._filed = ""
         self._chosen = self._begun = self._go_on = False
         self._asked_push: Push | None = None
         self._ready: tuple[Plan, Mapping[str, str]] | None = None
@@ -482,11 +482,16 @@ class ReleaseScreen(DisintoScreen[None]):
 
     def _begin(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         self._begun = self.disinto.start(plan, secrets=secrets)
+        self._filed = str(plan.facts.get("id", "")) if self._begun and self.approval else ""
 
     def on_screen_resume(self) -> None:
-        """Back from the run this made: nothing is left to do here."""
+        """Back from the run this made: nothing is left to do here, but to say where a request stands."""
         if self._begun:
-            self.call_later(self._close)
+            self.call_later(self._follow if self._filed else self._close)
+
+    def _follow(self) -> None:
+        name, self._filed = self._filed, ""
+        self.disinto.open_request(name)
 
     def _close(self) -> None:
         self.dismiss()  # not returned: nothing here may wait for its own end

@@ -257,6 +257,8 @@ class RunScreen(LogScreen):
         model = self.model
         if action == "stop":
             return model.live
+        if action == "standing":
+            return bool(self._request())
         if action == "pull_line":
             return bool(pull_line(model))
         over = model.died or (model.ended is not None)
@@ -354,6 +356,16 @@ class RunScreen(LogScreen):
         self._only("")
         self.query_one(LogView).action_follow()
         self._read()
+
+    def _request(self) -> str:
+        """The id of the request that this run filed, "" when it filed none."""
+        plan = self.model.plan
+        filed = plan.kind == "release-request" and self.model.succeeded
+        return str(plan.facts.get("id", "")) if filed else ""
+
+    def action_standing(self) -> None:
+        """What became of what it filed."""
+        self.disinto.open_request(self._request())
 
     def action_pull_line(self) -> None:
         """Copy the command that pulls what was released."""

@@ -153,7 +153,12 @@ def _compared(view: InstanceView) -> Piece:
     return ("↑ newer than here", "warn") if first == view.newest else ("older than here", "dim")
 
 
-_ANSWERS = {"use": "↵ switch", "rollback": "↵ go back", "versions": "↵ versions"}
+_ANSWERS = {
+    "use": "↵ switch",
+    "rollback": "↵ go back",
+    "versions": "↵ versions",
+    "requests": "↵ where it stands",
+}
 
 
 def helps(item: Attention) -> str:
