@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from textual.widgets import Input
 
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import find_run
+from disinto_tui.tui.app import DisintoApp
+from disinto_tui.tui.screens.home import HomeScreen
+from disinto_tui.tui.screens.review import ReviewScreen
+from disinto_tui.tui.screens.run import RunScreen
 from tests.support.engine import Engine, inspect
 from tests.support.git_server import PASSWORD
 from tests.support.registries import Registry, push_stand_ins
-from tests.support.release_ground import PUSH_SECRET, STEPS, ReleaseGround, release_ground
+from tests.support.release_ground import PUSH_SECRET, SECRETS, STEPS, ReleaseGround, release_ground
+from tests.tui.support import shows, until
 
 pytestmark = pytest.mark.slow
 
@@ -116,3 +125,44 @@ def test_a_dry_run_looks_and_changes_nothing(ground: ReleaseGround) -> None:
     for words in ("✓ registry", "Release v0.4.3", "recreate    agents", "v0.4.2 was before it"):
         assert words in said.out, said.out
     assert "v0.4.3" not in ground.repo.tags
+
+
+async def test_the_wizard_releases_aborts_in_the_switch_and_goes_on(
+    ground: ReleaseGround, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ground.factory.cli.environment(SECRETS).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ground.tree)
+    app = DisintoApp(Instance.at(ground.factory.directory), config=tmp_path / "settings")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "r release"), 30)
+        await pilot.press("r")
+        # As in the release before it, but the version is the one that VERSION names.
+        await until(pilot, lambda: shows(pilot, "v0.4.2  of", "▸  v0.4.3", "1 commit since v0.4.2"), 30)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: shows(pilot, "✓ push", "✓ forge"), 30)
+        assert app.screen.query_one("#user", Input).value == "alice"
+        await pilot.press("enter")
+        await until(pilot, lambda: shows(pilot, "● ready", "[ Review ]"), 30)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        run = find_run(app.instance, None)
+        await until(pilot, lambda: run.log_path.exists() and "· Watch" in run.log_path.read_text(), 90)
+        run.ask_abort()
+        await until(pilot, lambda: shows(pilot, "was aborted in the step", "Somebody asked twice for it"), 60)
+        assert "↺ recreate: v0.4.2 runs again and is healthy." in run.log_path.read_text()
+        assert ground.published("v0.4.3") and ground.running() == ["v0.4.2"]
+        assert ground.result("v0.4.3")["failed_step"] == "restart-agents"
+        await pilot.press("r")
+        await until(
+            pilot, lambda: shows(pilot, "✓ v0.4.3 is released", f"docker pull {ground.images}:v0.4.3"), 90
+        )
+        assert shows(pilot, ground.published("v0.4.3"), "on one, two · this factory runs it")
+        await pilot.press("p")
+        assert app.clipboard == f"docker pull {ground.images}:v0.4.3"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+    assert ground.running() == ["v0.4.3"]
+    assert ground.result("v0.4.3")["status"] == "success"

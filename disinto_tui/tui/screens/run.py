@@ -380,11 +380,8 @@ class RunScreen(LogScreen):
         if self.stopping:
             question = Ask(
                 "Abort it in the middle of this step?",
-                f"{self._current()} is being finished because it must not be left half done. Aborted, "
-                + ("it goes back." if self.model.plan.on_failure == "undo" else "it may be half done: ")
-                + (
-                    "" if self.model.plan.on_failure == "undo" else "going on later looks at the world first."
-                ),
+                f"{self._current()} is being finished because it must not be left half done. Aborted, a switch goes "
+                "back; anything else may be half done, and going on later looks at the world first.",
                 yes="Abort it",
                 no="Let it finish",
                 danger=True,
