@@ -116,6 +116,16 @@ def _age(home: Path, factory: Path) -> Path:
     return key
 
 
+def _remove(engine: Engine, project: str, before: set[str], names: tuple[str, ...]) -> None:
+    """What it left on the engine, also when it failed."""
+    engine.remove(f"label=com.docker.compose.project={project}")
+    mine = [
+        name for name in engine.references() - before if name.startswith((*names, f"disinto-kept/{project}"))
+    ]
+    if mine:
+        engine.docker("rmi", *mine, check=False)
+
+
 @pytest.fixture(scope="module")
 def released(
     engine: Engine, registry: Registry, tmp_path_factory: pytest.TempPathFactory
@@ -130,6 +140,7 @@ def released(
         policy = Policy(passwords={"alice": SECRETS["PUSH_TOKEN"]})
         guarded = stack.enter_context(token_registry(outside / "registry", policy))
         images = f"{guarded.address}/pub/agents"
+        stack.callback(_remove, engine, project, before, (images, f"{engine.prefix}/secrets"))
         push_samples(guarded, ["v0.2.0"], repository="pub/agents")
         tokens = {SECRETS["PUSH_TOKEN"]: Token(expires=time.time() + 5.5 * DAY)}
         github = stack.enter_context(GitHubDouble(tokens))
@@ -162,12 +173,6 @@ def released(
         with ground.watch:
             _release(ground)
         yield ground
-    engine.remove(f"label=com.docker.compose.project={project}")
-    mine = [
-        name for name in engine.references() - before if name.startswith((images, f"{engine.prefix}/secrets"))
-    ]
-    if mine:
-        engine.docker("rmi", *mine, check=False)
 
 
 def _release(ground: Ground) -> None:
