@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +15,21 @@ from disinto_tui.core.errors import BadInput, ExitCode, Refused
 from disinto_tui.core.plan import Plan, plan_to_json
 from disinto_tui.core.words import age_text
 
+if TYPE_CHECKING:
+    from disinto_tui.adapters.journal import RunDir
+
 
 @click.command()
 @click.option("-n", "--limit", default=20, show_default=True, help="How many; 0 is all.")
 @click.option("--log", "log_of", metavar="RUN", help="Print the whole log of a run.")
+@click.option(
+    "--stop", metavar="RUN", help="Ask a run under way to stop, as Ctrl-C does where it was started."
+)
+@click.option(
+    "--abort", metavar="RUN", help="The same, also in the middle of what must not be left half done."
+)
 @session_options()
-def runs(session: Session, limit: int, log_of: str | None) -> int:
+def runs(session: Session, limit: int, log_of: str | None, stop: str | None, abort: str | None) -> int:
     """What was done here, newest first."""
     from dataclasses import asdict
 
@@ -28,11 +38,10 @@ def runs(session: Session, limit: int, log_of: str | None) -> int:
     from disinto_tui.runs.observe import recent_runs
 
     instance = Instance.at(session.directory)
+    if stop is not None or abort is not None:
+        return _ask(session, find_run(instance, abort or stop), abort=abort is not None)
     if log_of is not None:
-        text = find_run(instance, log_of).log_path.read_text(errors="replace")
-        for line in text.splitlines():
-            session.output.data(line)
-        return ExitCode.DONE
+        return _log(session, find_run(instance, log_of))
     found = recent_runs(instance, limit or 10**9)
     if session.output.as_json:
         session.output.document([asdict(item) for item in found])
@@ -47,6 +56,45 @@ def runs(session: Session, limit: int, log_of: str | None) -> int:
         session.output.data(f"{mark} {item.id:<32} {item.status:<12} {when}  {item.title}{reason}")
     if not found:
         session.output.say("Nothing was done here yet.")
+    return ExitCode.DONE
+
+
+def _log(session: Session, run: RunDir) -> int:
+    from disinto_tui.adapters.instance import read_bytes
+
+    data = read_bytes(run.log_path)
+    if data is None:
+        raise BadInput(
+            f"{run.id} has no log.",
+            "It printed nothing yet, or is so old that its log is not kept.",
+            f"`disinto attach {run.id}` shows how it went.",
+            code="run.no_log",
+        )
+    for line in data.decode(errors="replace").splitlines():
+        session.output.data(line)
+    return ExitCode.DONE
+
+
+def _ask(session: Session, run: RunDir, *, abort: bool) -> int:
+    """Ask a run to stop, or to abort; its process says in its log that it heard."""
+    from disinto_tui.adapters.journal import run_status
+
+    if run_status(run) != "running":
+        raise BadInput(
+            f"{run.id} is not running.",
+            "There is nothing to stop.",
+            "`disinto runs` lists what is.",
+            code="run.over",
+        )
+    if abort:
+        run.ask_abort()
+        session.output.say(f"{run.id} aborts; `disinto attach {run.id}` shows what it leaves.")
+    else:
+        run.ask_cancel()
+        session.output.say(
+            f"{run.id} stops; what must not be left half done is finished first. `disinto runs --abort {run.id}` "
+            "aborts that, too."
+        )
     return ExitCode.DONE
 
 

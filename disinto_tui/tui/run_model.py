@@ -106,9 +106,9 @@ class RunModel:
             if isinstance(event, RunStarted):
                 self.started, self.ended, self.died = event, None, False
                 self.first_at = self.first_at or event.at
-                for earlier, step in zip(self.steps, self.plan.steps, strict=True):
+                for earlier, planned in zip(self.steps, self.plan.steps, strict=True):
                     earlier.failed = False
-                    if step.always and not event.undo:
+                    if planned.always and not event.undo:
                         earlier.state = ""  # what it reported was how the attempt before ended
                 turned = True
             elif isinstance(event, RunEnded):

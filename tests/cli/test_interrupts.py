@@ -19,6 +19,7 @@ from disinto_tui.cli.output import Output
 from disinto_tui.core.errors import ExitCode
 from disinto_tui.core.events import RunEnded, RunStarted, StepStarted
 from tests.runs.test_runner import plan, touch
+from tests.support.factory import Cli
 
 
 @pytest.fixture
@@ -78,3 +79,24 @@ async def test_who_only_watches_leaves_at_once(live: tuple[RunDir, JournalWriter
     ctrl_c()
     assert await asyncio.wait_for(watching, 10) == ExitCode.INTERRUPTED
     assert not run.cancel_asked()
+
+
+def test_a_run_that_was_started_elsewhere_is_stopped_by_its_name(
+    live: tuple[RunDir, JournalWriter], tmp_path: Path
+) -> None:
+    run, writer = live
+    cli = Cli(tmp_path, tmp_path)
+    said = cli("runs", "--stop", run.id[:15])
+    assert (said.code, run.cancel_asked(), run.abort_asked()) == (0, True, False)
+    assert f"`disinto runs --abort {run.id}`" in said.err
+    assert cli("runs", "--abort", run.id).code == 0
+    assert run.abort_asked()
+    writer.write(RunEnded(2.0, "cancelled", 130))
+    said = cli("runs", "--stop", run.id)
+    assert said.code == 2
+    assert "is not running" in said.err
+    run.log_path.write_text("what it said\n")
+    assert cli("runs", "--log", run.id).out == "what it said\n"
+    run.log_path.unlink()
+    said = cli("runs", "--log", run.id)
+    assert (said.code, "is not kept" in said.err) == (2, True)

@@ -187,6 +187,10 @@ class RunScreen(LogScreen):
         """Say how it ended, once; on failure go to the line that says why."""
         if message.lost:
             self.model.lost()
+        kept = self._run_dir.log_path.exists()
+        self.query_one(LogView).empty = (
+            "Nothing was printed." if kept else "The log of a run this old is not kept."
+        )
         self._show()
         self._verdict()
         self.refresh_bindings()
