@@ -128,19 +128,17 @@ class RequestMerge:
         filing = Filing.of(params)
         async with open_forge(ctx, filing.forge) as client:
             pull = await self._mergeable(ctx, client, filing)
-            number = int(pull["number"])
-            Made(ctx.run).note("merge", str(number))
+            number, made = int(pull["number"]), Made(ctx.run)
+            ours = made.get("merge") is not None
+            made.note("merge", str(number))
             try:
-                return await self._schedule(ctx, client, filing, pull)
+                return await self._schedule(ctx, client, filing, pull, ours=ours)
             except Unavailable as error:
                 ctx.say(
                     f"the forge did not say that it scheduled it: {error.what} Looking, and asking once more."
                 )
-                now = await client.get(f"{filing.root}/pulls/{number}")
-                if now.get("merged"):
-                    ctx.say(await self._judged(ctx, client, filing, now))
-                    return {"scheduled": False, "merged": True}
-                return await self._schedule(ctx, client, filing, pull)
+                merged = await self._merged(ctx, client, filing, number)
+                return merged or await self._schedule(ctx, client, filing, pull, ours=True)
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Cancel the schedule that this run made."""
@@ -173,9 +171,21 @@ class RequestMerge:
             await asyncio.sleep(POLL_SECONDS)
             left -= POLL_SECONDS
 
+    async def _merged(
+        self, ctx: Context, client: ForgeClient, filing: Filing, number: int
+    ) -> Mapping[str, Any] | None:
+        """The step's result when the pull request is merged by now. Raises Failed `request.unapproved`."""
+        pull = await client.get(f"{filing.root}/pulls/{number}")
+        if not pull.get("merged"):
+            return None
+        ctx.say(await self._judged(ctx, client, filing, pull))
+        return {"scheduled": False, "merged": True}
+
     async def _schedule(
-        self, ctx: Context, client: ForgeClient, filing: Filing, pull: Mapping[str, Any]
+        self, ctx: Context, client: ForgeClient, filing: Filing, pull: Mapping[str, Any], *, ours: bool
     ) -> Mapping[str, Any]:
+        """Ask for it. `ours` is whether this run asked before: then a schedule that is there already may be its own,
+        and else its undo leaves it."""
         number, head = int(pull["number"]), pull.get("head")
         sha = str(head.get("sha", "")) if isinstance(head, Mapping) else ""
         body = {"Do": "merge", "merge_when_checks_succeed": True, "head_commit_id": sha}
@@ -190,6 +200,8 @@ class RequestMerge:
             return {"scheduled": False, "merged": True}
         error = client.error_of(answer)
         said = " ".join(error.details)
+        if answer.status in (405, 409) and not ours:
+            Made(ctx.run).forget("merge")
         if answer.status == 409 and "already scheduled" in said.lower():
             ctx.say(f"409: {said}")
             return self._scheduled(filing, number)
@@ -202,6 +214,10 @@ class RequestMerge:
                 details=error.details,
             )
         if answer.status == 405:
+            # Also what a forge says of one that was merged since it was looked at.
+            merged = await self._merged(ctx, client, filing, number)
+            if merged is not None:
+                return merged
             raise Failed(
                 f"Pull request {number} is filed, and its merge is not scheduled.",
                 f"The forge does not allow it (405): {said or 'it says no more'}.",

@@ -98,12 +98,16 @@ class Made:
         self._notes[key] = value
         self._write()
 
+    def forget(self, key: str) -> None:
+        """Take the note back: what is there is somebody else's. Raises Failed `disk.*`."""
+        self._notes.pop(key, None)
+        self._write()
+
     def not_by_us(self, key: str, before: str | None, error: DisintoError) -> None:
         """Forget it where the forge refused to make it: what is there then is somebody else's, unless it was noted
         `before` already. An answer that did not come says nothing."""
         if isinstance(error, Failed) and before is None:
-            self._notes.pop(key, None)
-            self._write()
+            self.forget(key)
 
     def _write(self) -> None:
         write_private(self._path, json.dumps(self._notes).encode())

@@ -91,6 +91,26 @@ async def test_405_is_not_success(filer: Filer) -> None:
     assert ended.exit_code == 0 and filer.pull.scheduled
 
 
+async def test_a_405_of_one_that_was_merged_meanwhile_is_no_failure(
+    filer: Filer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filer.protect()
+    run = create_run(filer.instance, (await filer.plan()).plan)
+    looked = ops_approval.RequestMerge._mergeable
+
+    async def meanwhile(*args: Any) -> Any:
+        pull = await looked(*args)
+        await asyncio.to_thread(filer.approve)
+        await asyncio.to_thread(filer.ask, "POST", f"/pulls/{pull['number']}/merge", {"Do": "merge"})
+        return pull
+
+    monkeypatch.setattr(ops_approval.RequestMerge, "_mergeable", meanwhile)
+    ended = await filer.go(run)
+    assert ended.exit_code == 0, ended.error
+    assert ended.result["merged"] is True
+    assert "was approved by disinto-admin, and is merged" in run.log_path.read_text()
+
+
 async def test_whoever_may_not_merge_files_without_a_schedule(filer: Filer) -> None:
     filer.protect(merge_whitelist_usernames=["disinto-admin"])
     prepared = await filer.plan()
@@ -240,7 +260,7 @@ async def test_two_operators_at_once_file_one_request_and_only_its_maker_takes_i
     assert ended.exit_code == 0, ended.error
     assert len(filer.ops.pulls) == 1
     await filer.go(run, undo=True)
-    assert filer.pull.state == "open"  # it is the other's
+    assert filer.pull.state == "open" and filer.pull.scheduled  # it is the other's
     assert filer.ops.trees[BRANCH][PATH].decode() == TEXT
     await other.go(theirs, undo=True)
     assert filer.pull.state == "closed"
@@ -267,6 +287,7 @@ async def test_the_way_back_takes_only_what_the_run_made(filer: Filer) -> None:
     ended = await filer.go(run, undo=True)
     assert ended.state == "undone"
     assert filer.pull.state == "open" and BRANCH in filer.ops.branches
+    assert filer.pull.scheduled  # the first run's
 
 
 async def test_a_file_on_somebody_elses_branch_is_taken_back_and_the_branch_stays(filer: Filer) -> None:
