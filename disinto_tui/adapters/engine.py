@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from disinto_tui.adapters.process import Command, run
+from disinto_tui.adapters.tape import note_request
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
@@ -179,14 +180,14 @@ class Engine:
             import docker
 
             # Every call of ours is answered in milliseconds by an engine that is well; streams have their own.
-            self._client = docker.APIClient(base_url=self.endpoint, timeout=ANSWER_SECONDS)
+            self._client = _noted(docker.APIClient(base_url=self.endpoint, timeout=ANSWER_SECONDS))
         return self._client
 
     def fresh_client(self) -> Any:
         """A client of its own for a stream: a session is not promised to be thread-safe."""
         import docker
 
-        return docker.APIClient(base_url=self.endpoint, timeout=60)
+        return _noted(docker.APIClient(base_url=self.endpoint, timeout=60))
 
     def unreachable(self, reason: str) -> Unavailable:
         """The error for an engine that does not answer."""
@@ -320,9 +321,13 @@ class Engine:
         data = await self._or_none(lambda client: client.inspect_image(reference))
         return None if data is None else _local_image(data)
 
-    async def images(self, repository: str = "") -> list[dict[str, Any]]:
-        """Local images of a repository (all without one), in the short form of the list."""
-        return await self.call(lambda client: list(client.images(name=repository or None)))
+    async def images(
+        self, repository: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Local images of a repository (all without one) that have these labels, in the short form of the list."""
+        wanted = [f"{name}={value}" for name, value in (labels or {}).items()]
+        filters = {"label": wanted} if wanted else None
+        return await self.call(lambda client: list(client.images(name=repository or None, filters=filters)))
 
     async def layers(self) -> list[tuple[str, ...]]:
         """The unpacked layers' digests of every local image, lowest first."""
@@ -385,6 +390,18 @@ class Engine:
                 return None
 
         return await self.call(ask)
+
+
+def _noted(client: Any) -> Any:
+    """The client, telling of each request before it sends it (it is a session of `requests`)."""
+    send = client.send
+
+    def noting(request: Any, **how: Any) -> Any:
+        note_request(request.method, f"engine {request.path_url}")
+        return send(request, **how)
+
+    client.send = noting
+    return client
 
 
 def _local_image(data: Mapping[str, Any]) -> LocalImage:

@@ -72,6 +72,10 @@ class ForgeClient:
         self._redactor = Redactor([token] if token else [])
         self._http = HttpClient(area="forge", peer="The forge", policy=policy)
 
+    def address(self, path: str) -> str:
+        """The URL that a path of the API stands for."""
+        return f"{self._api}{path}"
+
     async def __aenter__(self) -> ForgeClient:
         return self
 

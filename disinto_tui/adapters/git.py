@@ -164,7 +164,7 @@ class Checkout:
         """
         archive = await asyncio.to_thread(_make_room, directory)
         try:
-            await self._checked("archive", "--format=tar", "-o", str(archive), _sha(sha), timeout=300)
+            await self._checked(*archive_arguments(archive, sha), timeout=300)
             await asyncio.to_thread(_unpack, archive, directory)
         finally:
             archive.unlink(missing_ok=True)
@@ -179,13 +179,36 @@ class Checkout:
         return result.stdout
 
 
+def archive_arguments(archive: Path, sha: str) -> tuple[str, ...]:
+    """What `git` is given to write the tree of a commit into an archive."""
+    return "archive", "--format=tar", "-o", str(archive), _sha(sha)
+
+
+def remote_refs_command(url: str, names: Sequence[str], login: Login | None = None) -> Command:
+    """`git ls-remote`, outside of any checkout: its configuration could rewrite the URL."""
+    return git_command("/", "ls-remote", "--", url, *names, login=login, timeout=_REMOTE_SECONDS)
+
+
+def push_command(
+    checkout: str | Path, url: str, refs: Mapping[str, str], login: Login | None = None
+) -> Command:
+    """`git push` of commits to names, all of them or none, never by force."""
+    specs = [f"{_sha(sha)}:{name}" for name, sha in refs.items()]
+    return git_command(
+        checkout,
+        *("push", "--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--", url, *specs),
+        writes=True,
+        login=login,
+        timeout=_REMOTE_SECONDS,
+    )
+
+
 async def remote_refs(url: str, names: Sequence[str], login: Login | None = None) -> dict[str, str]:
     """What refs (`refs/tags/v1.0.0`) a server has, and the commit of each; an annotated tag's is the one it tags.
 
     Raises Failed `git.denied`, `git.failed`; Unavailable when nothing answers.
     """
-    # Outside of any checkout: its configuration could rewrite the URL.
-    command = git_command("/", "ls-remote", "--", url, *names, login=login, timeout=_REMOTE_SECONDS)
+    command = remote_refs_command(url, names, login)
     result = await _remote(command, url, login, f"{place_of(url)} could not be asked for its tags.")
     found: dict[str, str] = {}
     for line in result.stdout.splitlines():
@@ -209,14 +232,7 @@ async def push_refs(
 
     Raises Failed `git.denied`, `git.rejected` (the name means something else there), `git.failed`; Unavailable.
     """
-    specs = [f"{_sha(sha)}:{name}" for name, sha in refs.items()]
-    command = git_command(
-        checkout,
-        *("push", "--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--", url, *specs),
-        writes=True,
-        login=login,
-        timeout=_REMOTE_SECONDS,
-    )
+    command = push_command(checkout, url, refs, login)
     await _remote(command, url, login, f"{place_of(url)} did not take it.", on_lines)
 
 

@@ -22,6 +22,7 @@ from urllib.parse import urljoin, urlsplit
 
 from disinto_tui import __version__
 from disinto_tui.adapters.http_errors import connection_trouble, timeout_trouble, unavailable
+from disinto_tui.adapters.tape import note_request
 from disinto_tui.core.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class HttpClient:
         import asyncio
 
         self._check(url)
+        note_request(method, url)
         until = asyncio.get_running_loop().time() + (deadline or self.policy.deadline)
         retry = method in _IDEMPOTENT if retry is None else retry
         sent = {"User-Agent": f"disinto/{__version__}", "Accept": "*/*", **(headers or {})}

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from disinto_tui.adapters.tape import note
 from disinto_tui.core.errors import Failed, Unavailable
 
 LineSink = Callable[[str, Sequence[str]], None]
@@ -166,6 +167,7 @@ async def run(command: Command, *, on_lines: LineSink | None = None, raw: bool =
     ends the child's whole process group, TERM first. Raises Unavailable when the program is not installed
     or the timeout passes (the child is ended first).
     """
+    note("write" if command.writes else "read", str(command))
     try:
         with _private_file(command) as (argv, descriptors):
             child = await asyncio.create_subprocess_exec(

@@ -32,6 +32,7 @@ from disinto_tui.adapters.registry_types import (
     platforms_of,
 )
 from disinto_tui.adapters.registry_wire import Wire
+from disinto_tui.adapters.tape import probing
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.image import DEFAULT_REGISTRY, ImageRef
 
@@ -227,6 +228,10 @@ class RegistryClient:
         """
         repository = self._name(repository)
         scope = f"repository:{repository}:pull,push"
+        with probing():
+            return await self._may_begin(repository, scope)
+
+    async def _may_begin(self, repository: str, scope: str) -> bool:
         try:
             answer = await self._wire.send("POST", f"/v2/{repository}/blobs/uploads/", scope, retry=True)
         except DeniedError:

@@ -69,6 +69,7 @@ def release(
     what becomes of it.
     """
     from disinto_tui.adapters.instance import Instance
+    from disinto_tui.adapters.tape import Tape, recording
     from disinto_tui.cli.stack import do_plan
     from disinto_tui.runs.release import ReleaseRequest, plan_release
 
@@ -92,11 +93,17 @@ def release(
             not no_restart,
             start_at,
         )
-        prepared = await plan_release(request)
+        with recording(Tape(reads_only=True)) as tape:  # planning changes nothing, dry run or not
+            prepared = await plan_release(request)
         if not session.output.as_json:
             _tell(session, prepared.examined)
         return await do_plan(
-            session, instance, prepared.plan, question="Release it?", secrets=dict(prepared.secrets)
+            session,
+            instance,
+            prepared.plan,
+            question="Release it?",
+            secrets=dict(prepared.secrets),
+            looked=tape.asked,
         )
 
     return wait_for(work())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from disinto_tui.cli.output import Output
 from disinto_tui.core.errors import error_from_json
@@ -11,6 +12,10 @@ from disinto_tui.core.events import Event, Lines, Progress, RunEnded, RunStarted
 from disinto_tui.core.plan import Plan
 from disinto_tui.core.view import TROUBLED, InstanceView, ServiceView
 from disinto_tui.core.words import age_text, size_text
+
+if TYPE_CHECKING:
+    from disinto_tui.adapters.tape import Asked
+    from disinto_tui.runs.rehearsal import Rehearsed
 
 _MARKS = {"done": "✓", "skipped": "=", "failed": "✗", "cancelled": "■", "undone": "↺"}
 _ACTIONS = {"create": "+", "change": "~", "keep": "=", "remove": "-"}
@@ -38,6 +43,27 @@ def plan_lines(plan: Plan, output: Output) -> Iterator[str]:
         yield f"  undo        {plan.undo}"
     for text in plan.notes:
         yield f"  note        {text}"
+
+
+def rehearsal_lines(rehearsed: Sequence[Rehearsed], looked: Sequence[Asked], output: Output) -> Iterator[str]:
+    """A dry run, step by step: ✓ was asked just now, · would be asked or done; each a read, a probe or a write."""
+    if looked:
+        yield output.style("  looked at", "bold")
+        yield from _acts(looked, output)
+    for number, item in enumerate(rehearsed, start=1):
+        yield output.style(f"  {number}. {item.step}", "bold") + f"  {item.title}"
+        yield from _acts(item.acts, output)
+        if item.remark:
+            yield f"       {item.remark}"
+    if rehearsed or looked:
+        yield output.style("  ✓ was asked just now, · would be asked or done; nothing was changed", "dim")
+
+
+def _acts(acts: Sequence[Asked], output: Output) -> Iterator[str]:
+    for act in acts:
+        mark, color = ("✓", "green") if act.executed else ("·", "dim")
+        kind = output.style(f"{act.kind:<5}", "yellow" if act.kind == "write" else "dim")
+        yield f"     {output.style(mark, color)} {kind} {act.text}"
 
 
 def _files(plan: Plan, output: Output) -> Iterator[str]:

@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for
-from disinto_tui.cli.run_text import plan_lines, view_lines
+from disinto_tui.cli.run_text import plan_lines, rehearsal_lines, view_lines
 from disinto_tui.core.errors import ExitCode
 from disinto_tui.core.plan import Plan, plan_to_json
 
+if TYPE_CHECKING:
+    from disinto_tui.adapters.tape import Asked
+    from disinto_tui.runs.rehearsal import Rehearsed
 
-def show_plan(session: Session, plan: Plan) -> None:
+
+def show_plan(
+    session: Session, plan: Plan, rehearsed: Sequence[Rehearsed] = (), looked: Sequence[Asked] = ()
+) -> None:
     """The plan: as a document on stdout with --json (a dry run's data), as narration otherwise."""
     if session.output.as_json:
         if session.dry_run:
-            session.output.document(plan_to_json(plan))
+            more = {"looked": [item.to_json() for item in looked]} if looked else {}
+            if rehearsed:
+                more["rehearsal"] = [item.to_json() for item in rehearsed]
+            session.output.document({**plan_to_json(plan), **more})
         return
     write = session.output.data if session.dry_run else session.output.say
     for line in plan_lines(plan, session.output):
+        write(line)
+    for line in rehearsal_lines(rehearsed, looked, session.output):
         write(line)
 
 
 async def do_plan(
     session: Session, instance: Any, plan: Plan, *, question: str = "Go on?", ask: bool = True, **run: Any
 ) -> ExitCode:
-    """Show a plan, ask, start its run, watch it. `run`: `staged` for `create_run`, `secrets` for `launch`."""
+    """Show a plan, ask, start its run, watch it. A dry run goes through the steps of a formula or a release.
+
+    `run`: `staged` for `create_run`, `secrets` for `launch`, `looked` is what was asked for the plan.
+    """
     from disinto_tui.adapters.journal import create_run
 
-    show_plan(session, plan)
     if session.dry_run:
+        rehearsed = []
+        if plan.kind in ("formula", "release"):
+            from disinto_tui.runs.operations import OPERATIONS
+            from disinto_tui.runs.rehearsal import rehearse
+
+            rehearsed = await rehearse(instance, plan, OPERATIONS, run.get("secrets") or {})
+        show_plan(session, plan, rehearsed, run.get("looked", ()))
         return ExitCode.DONE
+    show_plan(session, plan)
     if not plan.changes:
         if not session.output.as_json:
             session.output.say("Nothing to do.")

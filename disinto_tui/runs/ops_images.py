@@ -14,20 +14,22 @@ from typing import Any
 from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine, LocalImage, find_endpoint
 from disinto_tui.adapters.engine_push import push
-from disinto_tui.adapters.git import Checkout
+from disinto_tui.adapters.git import Checkout, archive_arguments, git_command
 from disinto_tui.adapters.instance import read_bytes, writing
 from disinto_tui.adapters.process import Command, child_environment, run
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_auth import Credential, CredentialSource, NoCredentials, StaticCredentials
+from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.redact import Secret
-from disinto_tui.runs.runner import Context
+from disinto_tui.runs.runner import Context, Place
 from disinto_tui.runs.versions import open_registry
 
-REVISION = "org.opencontainers.image.revision"
+REVISION, VERSION = "org.opencontainers.image.revision", "org.opencontainers.image.version"
 _STEP = re.compile(r"^#\d+ \[([^\]]*? )?(\d+)/(\d+)\] (.*)")
 _ATTEMPT = "export-"
+_BUILT = "<the image>"
 _CLIPPED = "[output clipped, log limit"
 _PUSH_PAUSES = (2.0, 5.0, 15.0)
 """Seconds before a push that broke off is tried again."""
@@ -52,9 +54,20 @@ def _drop_attempts(ctx: Context) -> None:
 
 
 async def built_image(ctx: Context, engine: Engine) -> LocalImage | None:
-    """The image that this run built, by the id its builder wrote; None when there is none (any more)."""
+    """The image that this run built, by the id its builder wrote; None when there is none (any more).
+
+    A run that begins after the build (`--from`) means the newest image here that is labelled as this version of this
+    commit.
+    """
     noted = read_bytes(_id_file(ctx))
-    return await engine.image(noted.decode().strip()) if noted and noted.strip() else None
+    if noted and noted.strip():
+        return await engine.image(noted.decode().strip())
+    sha, version = ctx.plan.facts.get("sha"), ctx.plan.facts.get("version")
+    if not (sha and version) or any(step.op == "build-image" for step in ctx.plan.steps):
+        return None
+    found = await engine.images(labels={REVISION: str(sha), VERSION: str(version)})
+    newest = max(found, key=lambda item: int(item.get("Created", 0)), default=None)
+    return await engine.image(str(newest["Id"])) if newest is not None else None
 
 
 async def _need_image(ctx: Context, engine: Engine) -> LocalImage:
@@ -63,7 +76,7 @@ async def _need_image(ctx: Context, engine: Engine) -> LocalImage:
         raise Failed(
             "The image of this run is not on this host.",
             "It was not built, or was removed since.",
-            "`disinto resume` builds it anew when the build step is not done.",
+            "`disinto resume` builds it anew when the build step is not done; `--from build-image` does, too.",
             code="image.gone",
         )
     return image
@@ -112,6 +125,14 @@ class BuildImage:
         """An image harms nobody."""
         await asyncio.to_thread(_drop_attempts, ctx)
         return "The image stays on this host."
+
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """The export and the build; the run's directory is not there yet, and stands as RUN."""
+        tree = Path("RUN") / f"{_ATTEMPT}PID"
+        arguments = archive_arguments(tree.with_name(f"{tree.name}.tar"), params["sha"])
+        build = build_command(params, tree, tree.with_name(f"{tree.name}.id"), place.plan.endpoint)
+        acts = [would("read", str(git_command(params["checkout"], *arguments))), would("write", str(build))]
+        return "", [*acts, would("read", f"engine: inspect {_BUILT}")]
 
     async def _build(self, ctx: Context, engine: Engine, params: Mapping[str, Any], tree: Path) -> int:
         clipped, last = 0, list[str]()
@@ -170,7 +191,7 @@ def instruction_in(line: str) -> tuple[str, int, int, str] | None:
 def build_command(params: Mapping[str, Any], tree: Path, id_file: Path, endpoint: str) -> Command:
     """`docker buildx build` of an exported tree, by the engine's own BuildKit, its log as plain text."""
     labels = {
-        "org.opencontainers.image.version": params["version"],
+        VERSION: params["version"],
         REVISION: params["sha"],
         "org.opencontainers.image.created": params["created"],
         **({"org.opencontainers.image.source": params["source"]} if params.get("source") else {}),
@@ -234,6 +255,10 @@ class TagImage:
                     await engine.untag(name)
                     taken.append(name)
         return f"Taken off: {', '.join(taken)}." if taken else "It had none of the names."
+
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """The names."""
+        return "", [would("write", f"engine: tag {_BUILT} as {name}") for name in self._names(params)]
 
     def _names(self, params: Mapping[str, Any]) -> list[str]:
         return [params["reference"], *params.get("aliases", ())]
@@ -319,6 +344,17 @@ class PushImage:
         """Somebody may run it by now."""
         return "What was pushed stays in the registry."
 
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Each name: whether it means another image there, the push, and reading it back."""
+        acts = [would("read", f"GET {_manifest(params['reference'])}")]
+        for name in filter(None, (params["reference"], params.get("latest"))):
+            if name != params["reference"]:
+                acts.append(would("write", f"engine: tag {_BUILT} as {name}"))
+            acts.append(would("write", f"engine: push {name}"))
+            if name == params["reference"]:
+                acts.append(would("read", f"GET {_manifest(name)}"))
+        return "", [*acts, would("read", f"HEAD {_manifest(params['reference'])} without a login")]
+
     async def _push(self, ctx: Context, engine: Engine, params: Mapping[str, Any], name: str) -> str:
         reference = parse_image(name)
         repository = reference.familiar.rpartition(":")[0]
@@ -354,6 +390,11 @@ class PushImage:
         if auth is not None:
             login = StaticCredentials({host: Credential(auth["username"], Secret(auth["password"]))}, login)
         return await open_registry(host, await engine_of(ctx), login)
+
+
+def _manifest(name: str) -> str:
+    reference = parse_image(name)
+    return f"{reference.registry}/v2/{reference.repository}/manifests/{reference.tag}"
 
 
 async def _config_there(client: RegistryClient, name: str) -> str:

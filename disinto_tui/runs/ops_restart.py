@@ -8,12 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from disinto_tui.adapters.compose import up_command
+from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.instance import read_bytes, write_private
+from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import DisintoError, Failed
 from disinto_tui.core.plan import Plan, Step, plan_from_json, plan_to_json
 from disinto_tui.runs.history import Entry
 from disinto_tui.runs.ops_images import built_image, engine_of
-from disinto_tui.runs.runner import Context, Operation, last_state
+from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
+from disinto_tui.runs.runner import Context, Operation, Place, last_state
 
 _PLAN = "restart-plan.json"
 
@@ -80,6 +84,26 @@ class RestartAgents:
             return "Nothing was switched."
         await _take_back(ctx, plan, list(plan.steps))
         return "The previous version is back."
+
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """What the switch comes to when its services stay the same until then."""
+        from disinto_tui.runs.project import find_project
+
+        if not place.instance.exists:
+            return "There is no factory here to switch.", []
+        found = await find_project(Engine(place.plan.endpoint), place.instance)
+        services = [item.name for item in place.plan.services if item.action == "recreate"]
+        kept = f"{KEEP_REPOSITORY}/{found.name}"
+        acts = [would("write", f"engine: tag the image that runs as {kept}:<its version>")]
+        acts.append(would("write", f"{found.env.name}: AGENTS_IMAGE={params['reference']}"))
+        if services:
+            up = up_command(found.target(place.instance, place.plan.endpoint), services, no_deps=True)
+            acts.append(would("write", str(up)))
+            acts.append(
+                would("read", f"engine: inspect {', '.join(services)} until healthy, and a while longer")
+            )
+            acts.append(would("write", f"engine: tag <the image> as {kept}:<its version>"))
+        return "" if services else "No agents service runs: the pin alone is written.", acts
 
 
 def _noted(ctx: Context) -> Plan | None:

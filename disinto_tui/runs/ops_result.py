@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from typing import Any
 
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
 from disinto_tui.adapters.instance import read_bytes, replace_file, write_private
+from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.events import StepEnded, StepStarted
+from disinto_tui.runs.ops_images import PushImage, built_image, engine_of
 from disinto_tui.runs.ops_tags import done_after_all, forge_token
-from disinto_tui.runs.runner import Context
+from disinto_tui.runs.runner import Context, Place
 
 _OURS = "result-proposed"
 
@@ -78,6 +81,7 @@ class CommitResult:
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write it here, then propose it. What the forge refuses is a warning: the release itself is done."""
+        await _look(ctx, params)
         document = release_document(ctx, params)
         path = _path(params)
         data = _write(ctx, path, document)
@@ -114,6 +118,40 @@ class CommitResult:
         if pull is not None:
             return f"The pull request {pull['number']} was closed, and {branch} deleted."
         return f"{branch} was deleted." if gone else "There is no proposal any more."
+
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Look whether a result is proposed already; the file, its branch and the pull request."""
+        acts = [would("write", f"{_path(params)}")]
+        if not params.get("commit"):
+            return "", acts
+        root, path, branch = repo_path(params["repository"]), _path(params), _branch(params)
+        async with ForgeClient(params["forge"], forge_token(place)) as client:
+            if await _file(client, params, params["branch"]) is not None:
+                return f"{path} is on {params['branch']} already.", acts
+            there = await client.get_or_none(f"{root}/branches/{quoted(branch)}") is not None
+            body = {"branch": branch} if there else {"branch": params["branch"], "new_branch": branch}
+            method = "PUT" if there else "POST"
+            acts.append(
+                would("write", f"{method} {client.address(f'{root}/contents/{path}')} {json.dumps(body)}")
+            )
+            acts.append(would("read", f"GET {client.address(f'{root}/pulls')}?state=open"))
+            if await _open_pull(client, params) is None:
+                asked = {"head": branch, "base": params["branch"]}
+                acts.append(would("write", f"POST {client.address(f'{root}/pulls')} {json.dumps(asked)}"))
+        return "", acts
+
+
+async def _look(ctx: Context, params: Mapping[str, Any]) -> None:
+    """Learn what steps that were left out (`--from`) would have told."""
+    there = {step.op for step in ctx.plan.steps}
+    with contextlib.suppress(DisintoError):
+        if "build-image" not in there:
+            image = await built_image(ctx, await engine_of(ctx))
+            ctx.result["image_id"] = image.id if image is not None else ""
+        if "push-image" not in there:
+            variables = ctx.plan.facts.get("variables", {})
+            login = {name: variables.get(name, "") for name in ("user", "secret")}
+            await PushImage().check(ctx, {"reference": params["reference"], **login})
 
 
 def _path(params: Mapping[str, Any]) -> Path:

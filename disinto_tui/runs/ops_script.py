@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.instance import write_private
-from disinto_tui.adapters.process import Command, child_environment, run
+from disinto_tui.adapters.process import PRIVATE_FILE, Command, child_environment, run
+from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import Failed, Unavailable
-from disinto_tui.runs.runner import Context, last_state
+from disinto_tui.runs.runner import Context, Place, last_state
 
 STRICT = ("bash", "-euo", "pipefail")
 _KEPT_LINES = 12
+_CHECK, _SCRIPT = "STEP.check.sh", "STEP.script.sh"
+_CHECK_SECONDS = 60.0
 _PAUSES = (1.0, 3.0, 10.0)
 """Seconds before a script is tried again; the last one counts for every further try."""
 
@@ -54,6 +57,26 @@ class Script:
         """Only the script's author knows."""
         return "What a script did is not taken back."
 
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Ask its check, when that needs no secret that is not here; its script."""
+        acts = [would("write", f"{' '.join(STRICT)} RUN/scripts/{_SCRIPT}")]
+        if not params.get("check"):
+            return "It has no check.", acts
+        missing = [name for name in params.get("secrets", ()) if name not in place.secrets]
+        if missing:
+            check = would("read", f"{' '.join(STRICT)} RUN/scripts/{_CHECK}")
+            return f"Its check was not asked: {missing[0]} is not here.", [check, *acts]
+        asked = Command(
+            (*STRICT, PRIVATE_FILE),
+            writes=False,
+            cwd=str(place.instance.path),
+            env=self._environment(place, params),
+            private=str(params["check"]).encode(),
+            timeout=_CHECK_SECONDS,
+        )
+        result = await run(asked, on_lines=lambda *_: None)
+        return ("Its check says that it is done.", []) if result.ok else ("", acts)
+
     async def _once(self, ctx: Context, params: Mapping[str, Any]) -> Failed | None:
         last: list[str] = []
 
@@ -90,8 +113,13 @@ class Script:
                 f"Put it into the environment ({missing[0]}=…) and give `disinto resume` again.",
                 code="secret.missing",
             )
-        secrets = {name: ctx.secrets[name] for name in params.get("secrets", ())}
-        environment = child_environment({**params.get("env", {}), **secrets})
         return Command(
-            (*STRICT, str(path)), writes=part == "script", cwd=str(ctx.instance.path), env=environment
+            (*STRICT, str(path)),
+            writes=part == "script",
+            cwd=str(ctx.instance.path),
+            env=self._environment(ctx, params),
         )
+
+    def _environment(self, place: Place, params: Mapping[str, Any]) -> dict[str, str]:
+        secrets = {name: place.secrets[name] for name in params.get("secrets", ())}
+        return child_environment({**params.get("env", {}), **secrets})

@@ -9,20 +9,28 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
-from disinto_tui.adapters.git import Login, place_of, push_refs, remote_refs
+from disinto_tui.adapters.git import (
+    Login,
+    place_of,
+    push_command,
+    push_refs,
+    remote_refs,
+    remote_refs_command,
+)
 from disinto_tui.adapters.instance import read_bytes, write_private
+from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Refused, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.observe import read_env
-from disinto_tui.runs.runner import Context
+from disinto_tui.runs.runner import Context, Place
 
 T = TypeVar("T")
 _OURS = "tag-made.json"
 
 
-def forge_token(ctx: Context) -> Secret | None:
+def forge_token(place: Place) -> Secret | None:
     """The forge's token: handed to this run, else the instance's own; None without one."""
-    value = ctx.secrets.get("FORGE_TOKEN") or read_env(ctx.instance).get("FORGE_TOKEN", "")
+    value = place.secrets.get("FORGE_TOKEN") or read_env(place.instance).get("FORGE_TOKEN", "")
     return Secret(value) if value else None
 
 
@@ -68,7 +76,7 @@ class TagMain:
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make it, and read it back. Raises Refused, Failed, Unavailable, BadInput (the token's rights)."""
-        body = {"tag_name": params["tag"], "target": params["sha"], "message": params.get("message", "")}
+        body = self._body(params)
         # Noted before it is made: only a tag that this run made is one that its undo may delete.
         note = json.dumps({"tag": params["tag"], "sha": params["sha"]})
         write_private(ctx.run.path / _OURS, note.encode())
@@ -85,6 +93,16 @@ class TagMain:
         ctx.say(f"{params['tag']} is {params['sha']}")
         return {"head_sha": params["sha"]}
 
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Look for the tag; what would make it."""
+        root = repo_path(params["repository"])
+        async with self._client(place, params) as client:
+            if await self._there(client, params):
+                return "It is there already.", []
+            made = f"POST {client.address(f'{root}/tags')} {json.dumps(self._body(params))}"
+            back = f"GET {client.address(f'{root}/tags/' + quoted(params['tag']))}"
+            return "", [would("write", made), would("read", back)]
+
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Delete the tag that this run made, when it still is at our commit."""
         noted = read_bytes(ctx.run.path / _OURS)
@@ -100,8 +118,11 @@ class TagMain:
             await client.delete(f"{repo_path(params['repository'])}/tags/{quoted(params['tag'])}")
         return f"The tag {params['tag']} was deleted."
 
-    def _client(self, ctx: Context, params: Mapping[str, Any]) -> ForgeClient:
-        return ForgeClient(params["forge"], forge_token(ctx))
+    def _body(self, params: Mapping[str, Any]) -> dict[str, str]:
+        return {"tag_name": params["tag"], "target": params["sha"], "message": params.get("message", "")}
+
+    def _client(self, place: Place, params: Mapping[str, Any]) -> ForgeClient:
+        return ForgeClient(params["forge"], forge_token(place))
 
     async def _there(self, client: ForgeClient, params: Mapping[str, Any]) -> bool:
         found = await tagged_commit(client, params["repository"], params["tag"])
@@ -150,22 +171,31 @@ class PushMirrors:
         warnings = [*ctx.result.get("warnings", ()), *(f"mirror {name}: {states[name]}" for name in failures)]
         return {"mirrors": states, **({"warnings": warnings} if warnings else {})}
 
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Ask every mirror what it has; the pushes that are missing. One that does not answer is a remark."""
+        remarks, acts = list[str](), list[Asked]()
+        for name, url in params["mirrors"].items():
+            try:
+                login = login_of(name, url, place.secrets)
+                missing = await self._missing(name, url, dict(params["refs"]), login)
+            except DisintoError as error:
+                remarks.append(f"▲ {name}: {error.what} {error.why}")
+                continue
+            if not missing:
+                remarks.append(f"{name}: has it already")
+                continue
+            back = remote_refs_command(url, [f"{ref}*" for ref in missing], login)
+            acts += [would("write", str(push_command(params["checkout"], url, missing, login)))]
+            acts += [would("read", str(back))]
+        return " ".join(remarks), acts
+
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Others may have fetched it by now."""
         return "What mirrors took stays there."
 
     async def _one(self, ctx: Context, params: Mapping[str, Any], name: str, url: str) -> str:
-        login, wanted = login_of(name, url, ctx.secrets), dict(params["refs"])
-        there = await remote_refs(url, [f"{ref}*" for ref in wanted], login)
-        for ref, sha in wanted.items():
-            if ref.startswith("refs/tags/") and there.get(ref, sha) != sha:
-                raise Refused(
-                    f"{name} has {ref.removeprefix('refs/tags/')} already.",
-                    f"There it is {there[ref]}, and should be {sha}.",
-                    "A tag is never moved: find out who made it there",
-                    code="tag.elsewhere",
-                )
-        missing = {ref: sha for ref, sha in wanted.items() if there.get(ref) != sha}
+        login = login_of(name, url, ctx.secrets)
+        missing = await self._missing(name, url, dict(params["refs"]), login)
         if not missing:
             ctx.say(f"= {name}: has it already")
             return "has it already"
@@ -181,6 +211,21 @@ class PushMirrors:
                 )
         ctx.say(f"✓ {name}: pushed to {place_of(url)}")
         return "pushed"
+
+    async def _missing(
+        self, name: str, url: str, wanted: Mapping[str, str], login: Login | None
+    ) -> dict[str, str]:
+        """What a mirror does not have yet. Raises Refused `tag.elsewhere`."""
+        there = await remote_refs(url, [f"{ref}*" for ref in wanted], login)
+        for ref, sha in wanted.items():
+            if ref.startswith("refs/tags/") and there.get(ref, sha) != sha:
+                raise Refused(
+                    f"{name} has {ref.removeprefix('refs/tags/')} already.",
+                    f"There it is {there[ref]}, and should be {sha}.",
+                    "A tag is never moved: find out who made it there",
+                    code="tag.elsewhere",
+                )
+        return {ref: sha for ref, sha in wanted.items() if there.get(ref) != sha}
 
 
 def login_of(name: str, url: str, secrets: Mapping[str, str]) -> Login | None:

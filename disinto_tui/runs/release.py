@@ -11,6 +11,7 @@ from typing import Any
 from disinto_tui.adapters.credentials import CredentialFinder
 from disinto_tui.adapters.engine import Engine, find_endpoint
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.tape import Asked
 from disinto_tui.core.errors import BadInput
 from disinto_tui.core.image import ImageRef, parse_image
 from disinto_tui.core.model import Project
@@ -25,7 +26,7 @@ from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.project import find_project
 from disinto_tui.runs.release_checks import Examined, Wanted, examine
-from disinto_tui.runs.runner import Context
+from disinto_tui.runs.runner import Context, Place
 
 FORMULA = "release"
 _AFTER_MIRRORS = ("build-image", "tag-image", "push-image", "restart-agents", "commit-result")
@@ -211,6 +212,10 @@ class ReleasePreflight:
         ctx.say(*(f"{marks[item.severity]} {item.name:<14} {item.text}" for item in examined.findings))
         examined.require()
         return {"head_sha": params["sha"]}
+
+    async def rehearse(self, place: Place, params: Mapping[str, Any]) -> tuple[str, list[Asked]]:
+        """Planning has looked at all of it."""
+        return "Looked at above; the run looks again.", []
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Nothing was done."""

@@ -40,7 +40,11 @@ Listener = Callable[[Event], None]
 
 
 class Operation(Protocol):
-    """What a step's `op` names. All three are idempotent; `params` is the step's JSON data."""
+    """What a step's `op` names. All three are idempotent; `params` is the step's JSON data.
+
+    Some can be rehearsed, too: `async def rehearse(place, params) -> (remark, acts)` looks, and says what `run` would
+    ask and do (`runs/rehearsal.py`).
+    """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """One sentence when the world already is as this step would make it, else None."""
@@ -53,15 +57,21 @@ class Operation(Protocol):
 
 
 @dataclass
-class Context:
-    """What an operation may use: the instance, the plan, the run's directory, its voice, its secrets."""
+class Place:
+    """Where a plan is rehearsed or executed: the instance, the plan, and the secrets that were handed over."""
 
     instance: Instance
     plan: Plan
+    secrets: Mapping[str, str]
+
+
+@dataclass
+class Context(Place):
+    """What an operation may use besides: the run's directory and its voice."""
+
     run: RunDir
     writer: JournalWriter
     redactor: Redactor
-    secrets: Mapping[str, str]
     listener: Listener | None = None
     step_id: str = ""
     result: dict[str, Any] = field(default_factory=dict)
@@ -145,7 +155,7 @@ async def execute(
         writer = JournalWriter(run)
         hidden = [*secrets.values(), *secrets_of_files((instance.env_file, run.staged / ".env"))]
         hidden += secrets_in((await env_or_nothing(instance)).values)
-        ctx = Context(instance, plan, run, writer, Redactor(hidden), secrets, listener)
+        ctx = Context(instance, plan, secrets, run, writer, Redactor(hidden), listener)
         pid = os.getpid()
         ctx.event(
             RunStarted(

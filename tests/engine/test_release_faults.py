@@ -18,7 +18,7 @@ from tests.support.forge_state import Tag
 from tests.support.git_server import commit
 from tests.support.processes import poll
 from tests.support.registries import Registry, push_stand_ins
-from tests.support.release_ground import MARK, SECRETS, ReleaseGround, release_ground
+from tests.support.release_ground import MARK, SECRETS, STEPS, ReleaseGround, release_ground
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +162,26 @@ def test_a_terminal_that_is_closed_in_the_middle_of_the_build(ground: ReleaseGro
     assert marks == sorted(marks)
     assert f"{version} is released" in told
     finished(ground, version)
+
+
+def test_a_release_that_begins_in_the_middle(ground: ReleaseGround) -> None:
+    """`--from`: what was built for that commit is found by what it says of itself, and the result tells of it."""
+    version = ground.cut()
+    run = ground.planned(version, *PUBLISH)
+    before_push = 2 * (STEPS.index("push-image")) + 1
+    assert ground.killed(run, {"boundary": before_push}) == -signal.SIGKILL
+    said = ground.release(version, *PUBLISH, "--from", "push-image")
+    assert said.code == 0, said.err
+    finished(ground, version)
+    result = ground.result(version)
+    assert [step["id"] for step in result["steps"]] == ["push-image"]
+    said = ground.release(version, "--from", "nosuch")
+    assert said.code in (2, 4), said.err
+    version = ground.cut()
+    said = ground.release(version, *PUBLISH, "--from", "tag-image")
+    assert said.code == 1, said.err
+    assert "The image of this run is not on this host." in said.err
+    assert ground.published(version) == ""
 
 
 # -- the forge -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 WHEN is JSON. {"boundary": 3} when the journal holds the third beginning or end of a step of this process;
 {"line": REGEX} when such a line was logged, {"progress": STEP} when bytes of that step are on their way;
 {"after": "module:Class.method", "call": 2} when the second call of that coroutine function has done its work and nobody
-has heard of it yet. {} is never. Secrets come on standard input, as `launch` hands them over.
+has heard of it yet. {} is never. Beside it, "set" gives other values to names of modules ({"module:NAME": 0.1}), and
+"tape" is a file for all that was asked. Secrets come on standard input, as `launch` hands them over.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.journal import RunDir
+from disinto_tui.adapters.tape import Tape, recording
 from disinto_tui.core.events import Event, Lines, Progress, StepEnded, StepStarted
 from disinto_tui.runs.launch import instance_of
 from disinto_tui.runs.operations import OPERATIONS
@@ -80,7 +82,11 @@ def main() -> int:
     if "after" in when:
         after(when["after"], int(when.get("call", 1)))
     work = execute(run, instance_of(run), OPERATIONS, secrets=secrets, listener=Killer(when))
-    return int(asyncio.run(work))
+    with recording(Tape()) as tape:
+        code = int(asyncio.run(work))
+    if "tape" in when:
+        Path(when["tape"]).write_text(json.dumps([asked.to_json() for asked in tape.asked]))
+    return code
 
 
 if __name__ == "__main__":
