@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+import pytest
 from textual.widget import Widget
 
 from disinto_tui.adapters.instance import Instance
@@ -21,10 +22,10 @@ from disinto_tui.tui.screens.run import RunScreen
 from tests.tui.support import app_on, shows, until
 
 
-def begun(directory: Path, *, secrets: tuple[str, ...] = ()) -> RunDir:
+def begun(directory: Path, kind: str = "switch", *, secrets: tuple[str, ...] = ()) -> RunDir:
     """A switch that began and did not end."""
     steps = (Step("pin", "Write the pin", "files"),)
-    plan = Plan("switch", "Switch acme to v2", str(directory), "acme", "unix:///s", steps, secrets=secrets)
+    plan = Plan(kind, "Switch acme to v2", str(directory), "acme", "unix:///s", steps, secrets=secrets)
     run = create_run(Instance.at(directory), plan)
     writer = JournalWriter(run)
     writer.write(RunStarted(100.0, run.id, 1, 1.0, "an earlier boot"))
@@ -90,8 +91,12 @@ async def test_a_run_that_stopped_half_way_can_be_taken_back_or_finished(tmp_pat
             await until(pilot, lambda started=started, undo=undo: started == [undo])
 
 
-async def test_a_run_that_needs_a_secret_is_only_looked_at(tmp_path: Path) -> None:
-    begun(tmp_path, secrets=("GITHUB_TOKEN",))
+@pytest.mark.parametrize(("kind", "secrets"), [("switch", ("GITHUB_TOKEN",)), ("release", ())])
+async def test_a_run_that_needs_a_secret_is_only_looked_at(
+    tmp_path: Path, kind: str, secrets: tuple[str, ...]
+) -> None:
+    """A release finds its secrets on its own screen, and its plan names none."""
+    begun(tmp_path, kind, secrets=secrets)
     app = app_of(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         app.show_error(refusal(app.instance))

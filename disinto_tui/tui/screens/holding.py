@@ -67,9 +67,9 @@ def show_held(app: DisintoApp, error: DisintoError) -> None:
     if error.code == "instance.busy" and holder.state == "busy" and holder.run:
         offers = [("watch", "Watch their run", False)]
     elif error.code == "run.unfinished" and left is not None:
-        # A secret that nobody has any more is asked for by `disinto resume`: the run screen cannot.
+        # Secrets are looked for where its own screen goes on with it; what nobody has is asked for by `disinto resume`.
         offers = [("look", "Look at it", False)]
-        if not left.plan().secrets:
+        if not left.plan().secrets and left.plan().kind != "release":
             offers += [("undo", "Take it back", True), ("finish", "Finish it", False)]
     elif error.code == "instance.lock_left" and holder.state == "left":
         offers = [("break", "Break the lock", True)]
