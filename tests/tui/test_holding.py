@@ -13,7 +13,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run
 from disinto_tui.adapters.lock import lock
 from disinto_tui.core.errors import DisintoError, Refused
-from disinto_tui.core.events import RunStarted
+from disinto_tui.core.events import RunStarted, StepStarted
 from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.tui.app import DisintoApp
@@ -24,11 +24,13 @@ from tests.tui.support import app_on, shows, until
 
 def begun(directory: Path, kind: str = "switch", *, secrets: tuple[str, ...] = ()) -> RunDir:
     """A switch that began and did not end."""
-    steps = (Step("pin", "Write the pin", "files"),)
+    step = "restart-agents" if kind == "release" else "pin"
+    steps = (Step(step, "Write the pin", "files"),)
     plan = Plan(kind, "Switch acme to v2", str(directory), "acme", "unix:///s", steps, secrets=secrets)
     run = create_run(Instance.at(directory), plan)
     writer = JournalWriter(run)
     writer.write(RunStarted(100.0, run.id, 1, 1.0, "an earlier boot"))
+    writer.write(StepStarted(100.0, step))
     writer.close()
     return run
 
