@@ -63,6 +63,36 @@ def dump_compose(stack: Mapping[str, Any], *, tool_version: str) -> str:
     return _header(tool_version, _digest(body)) + body
 
 
+def dump_override(data: Mapping[str, Any], *, head: str = "") -> str:
+    """An override file as text, `!reset` and `!override` marks included; `head` (comment lines) stands above it.
+
+    Deterministic. Raises ValueError like `dump_compose`.
+    """
+    import yaml
+
+    from .compose_read import Override, Reset
+
+    class Dumper(_dumper()):  # type: ignore[misc]  # made at its first use, so its type is not known here
+        """The dumper of compose files, with Compose's own tags."""
+
+    Dumper.add_representer(Reset, lambda dumper, _: dumper.represent_scalar("!reset", "null"))
+    Dumper.add_representer(
+        Override, lambda dumper, value: dumper.represent_sequence("!override", list(value), flow_style=False)
+    )
+    try:
+        body: str = yaml.dump(
+            dict(data),
+            Dumper=Dumper,
+            sort_keys=False,
+            default_flow_style=False,
+            allow_unicode=True,
+            width=1_000_000,
+        )
+    except yaml.YAMLError as error:
+        raise ValueError(f"not plain data: {error}") from error
+    return head + body
+
+
 def inspect_header(text: str) -> GeneratedBy | Upstream | Foreign:
     """Who wrote a compose file. `hash_ok` is False as soon as one character differs from what was written;
     line ends do not count, since version control and editors change them unasked. Raises nothing."""
