@@ -45,15 +45,9 @@ _WORDS = {
     "block_on_rejected_reviews": "a rejection does not stop a merge",
     "dismiss_stale_approvals": "an approval outlives a change of what was approved",
 }
-KEPT = (
-    *WANTED,
-    "merge_whitelist_usernames",
-    "enable_push_whitelist",
-    "push_whitelist_usernames",
-    "enable_status_check",
-    "status_check_contexts",
-)
-"""What a rule for one branch takes over from a wider one (`*`) that held for it."""
+_OF_THE_RULE_ITSELF = frozenset({"id", "rule_name", "branch_name", "created_at", "updated_at", "priority"})
+"""What a rule for one branch does not take over from a wider one (`*`) that held for it: all else may be stricter than
+what is wanted (who may approve, protected files, teams)."""
 
 
 def gaps_of_rule(rule: Mapping[str, Any] | None) -> tuple[Gap, ...]:
@@ -91,8 +85,8 @@ def mended(rule: Mapping[str, Any] | None, branch: str, mergers: Sequence[str]) 
         body["merge_whitelist_usernames"] = list(dict.fromkeys([*named, *mergers]))
     if rule is not None and rule.get("rule_name") == branch:
         return body
-    kept = {key: rule[key] for key in KEPT if key in rule} if rule is not None else {}
-    return {"rule_name": branch, **(WANTED if rule is None else {}), **kept, **body}
+    kept = WANTED if rule is None else {key: rule[key] for key in rule if key not in _OF_THE_RULE_ITSELF}
+    return {**kept, **body, "rule_name": branch}
 
 
 def approvals_text(count: int) -> str:
@@ -116,7 +110,11 @@ class Reviews:
 
 
 def count_reviews(reviews: Iterable[Any]) -> Reviews:
-    """Each user's last verdict, stale and unofficial approvals left out (the forge counts neither)."""
+    """Each user's last verdict; what the forge counts not, or nobody should, is left out.
+
+    That is an unofficial or dismissed one, and an approval of something else than is there now (stale). A rejection
+    holds up a merge until it is taken back, whatever was changed since.
+    """
     verdicts: dict[str, str] = {}
     for item in reviews:
         if not isinstance(item, Mapping):
@@ -125,7 +123,8 @@ def count_reviews(reviews: Iterable[Any]) -> Reviews:
         login = user.get("login") if isinstance(user, Mapping) else None
         if not isinstance(login, str) or state not in ("APPROVED", "REQUEST_CHANGES"):
             continue
-        sound = not item.get("stale") and not item.get("dismissed") and item.get("official") is not False
+        stale = state == "APPROVED" and item.get("stale")
+        sound = not stale and not item.get("dismissed") and item.get("official") is not False
         verdicts[login] = str(state) if sound else ""
     return Reviews(
         tuple(login for login, state in verdicts.items() if state == "APPROVED"),

@@ -53,6 +53,11 @@ def test_a_pattern_s_rule_is_taken_over_where_it_is_stricter() -> None:
         "enable_status_check": True,
         "status_check_contexts": ["ci"],
         "dismiss_stale_approvals": False,
+        "enable_approvals_whitelist": True,
+        "approvals_whitelist_username": ["lead"],
+        "merge_whitelist_teams": ["owners"],
+        "protected_file_patterns": "vault/policy.toml",
+        "created_at": "2026-04-01T00:00:00Z",
         "id": 7,
     }
     body = mended(rule, "main", ["admin"])
@@ -61,7 +66,9 @@ def test_a_pattern_s_rule_is_taken_over_where_it_is_stricter() -> None:
     assert body["dismiss_stale_approvals"] is True
     assert body["merge_whitelist_usernames"] == ["lead"]
     assert gaps_of_rule(body) == ()
-    assert "id" not in body
+    for key in ("enable_approvals_whitelist", "merge_whitelist_teams", "protected_file_patterns"):
+        assert body[key] == rule[key]
+    assert not {"id", "created_at"} & body.keys()
 
 
 def test_what_a_branch_tells_those_who_may_not_read_its_rule() -> None:
@@ -85,6 +92,8 @@ def review(user: str, state: str, **more: bool) -> dict[str, Any]:
         ([review("a", "APPROVED"), review("a", "REQUEST_CHANGES")], (), ("a",)),
         ([review("a", "REQUEST_CHANGES"), review("a", "APPROVED")], ("a",), ()),
         ([review("a", "APPROVED", stale=True)], (), ()),
+        ([review("a", "REQUEST_CHANGES", stale=True)], (), ("a",)),
+        ([review("a", "REQUEST_CHANGES", dismissed=True)], (), ()),
         ([review("a", "APPROVED", official=False)], (), ()),
         ([review("a", "APPROVED", dismissed=True), review("b", "APPROVED")], ("b",), ()),
         ([None, {}, {"user": None, "state": "APPROVED"}], (), ()),
