@@ -44,6 +44,8 @@ from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
 _FORGOTTEN_SECONDS = 60
 REQUEST = "release-request"
 """The kind of a run that files a request for approval."""
+REQUEST_MADE = "request-made.json"
+"""What such a run made, by which its undo knows its own: kept as long as the run, since approvals take their time."""
 KEPT_WHOLE = 100
 """Runs kept with their log and backups; of older ones stay the plan and the events, which are the history."""
 
@@ -207,7 +209,8 @@ def _drop_forgotten(instance: Instance) -> None:
 def _thin(instance: Instance) -> None:
     """Remove logs and backups (old pins, old secrets) of runs that ended long ago; what cannot be removed stays."""
     for run in list_runs(instance)[KEPT_WHOLE:]:
-        rest = [path for path in run.path.iterdir() if path.name not in ("plan.json", run.events_path.name)]
+        kept = ("plan.json", run.events_path.name, REQUEST_MADE)
+        rest = [path for path in run.path.iterdir() if path.name not in kept]
         if not rest or run_status(run) in ("planned", "running", "interrupted"):
             continue
         for path in rest:
@@ -299,6 +302,15 @@ def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | Non
             continue
         return run if half_way else None
     return None
+
+
+def may_finish(instance: Instance, run: RunDir) -> bool:
+    """Whether a run may be gone on with now: the one that was left half-way, or any request for approval that was:
+    each of its steps looks first, and what was done here since has nothing to do with it."""
+    if run.plan().kind == REQUEST:
+        return run_status(run) in ("interrupted", "failed", "cancelled")
+    half_way = unfinished_run(instance)
+    return half_way is not None and half_way.id == run.id
 
 
 def may_take_back(instance: Instance, run: RunDir) -> bool:

@@ -126,6 +126,7 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.adapters.journal import (
         find_run,
+        may_finish,
         may_take_back,
         run_status,
         step_states,
@@ -148,9 +149,7 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
             "Watch it with `disinto attach`.",
             code="run.running",
         )
-    half_way = unfinished_run(instance)
-    fits = may_take_back(instance, found) if undo else half_way is not None and half_way.id == found.id
-    if not fits:
+    if not (may_take_back if undo else may_finish)(instance, found):
         raise Refused(
             f"{found.id} cannot be {'taken back' if undo else 'finished'} any more.",
             "It did not stop half-way, and other things may rest on what it did.",

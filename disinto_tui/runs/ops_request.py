@@ -15,7 +15,7 @@ from typing import Any
 
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
 from disinto_tui.adapters.instance import read_bytes, write_private
-from disinto_tui.adapters.journal import RunDir
+from disinto_tui.adapters.journal import REQUEST_MADE, RunDir
 from disinto_tui.core.action import Action, read_action, refuse_collision
 from disinto_tui.core.errors import DisintoError, Failed, Refused, Unavailable
 from disinto_tui.runs.ops_repository import (
@@ -85,7 +85,7 @@ class Made:
     """What this run made, noted before it makes it: only that is taken back."""
 
     def __init__(self, run: RunDir) -> None:
-        self._path = run.path / "request-made.json"
+        self._path = run.path / REQUEST_MADE
         found = read_bytes(self._path)
         self._notes: dict[str, str] = json.loads(found) if found else {}
 
@@ -146,8 +146,10 @@ class RequestBranch:
         filing, made = Filing.of(params), Made(ctx.run)
         async with open_forge(ctx, filing.forge) as client:
             before = made.get("branch")
-            made.note("branch", await tip_of(client, filing.repository, filing.base) or "")
-            body = {"new_branch_name": filing.branch, "old_branch_name": filing.base}
+            tip = await tip_of(client, filing.repository, filing.base) or filing.base
+            made.note("branch", tip)
+            # At this very commit: the base may go on, and a branch elsewhere would be taken for somebody else's.
+            body = {"new_branch_name": filing.branch, "old_ref_name": tip}
             try:
                 await client.post(f"{filing.root}/branches", body)
             except (Unavailable, Failed) as error:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from disinto_tui.adapters import journal
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.http import Response
 from disinto_tui.adapters.journal import (
     JournalWriter,
     create_run,
+    may_finish,
     may_take_back,
     run_status,
     unfinished_run,
@@ -298,6 +300,60 @@ async def test_a_file_on_somebody_elses_branch_is_taken_back_and_the_branch_stay
     await filer.go(run, undo=True)
     assert filer.pull.state == "closed"
     assert PATH not in filer.ops.trees[BRANCH]
+
+
+async def test_a_base_that_goes_on_between_look_and_branch_leaves_the_run_resumable(
+    filer: Filer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filer.protect()
+    run = create_run(filer.instance, (await filer.plan()).plan)
+    asked = ForgeClient.call
+
+    async def slow(self: ForgeClient, method: str, path: str, **more: Any) -> Response:
+        if method == "POST" and path.endswith("/branches"):
+            filer.commit("notes.md", "agents write")
+        answer = await asked(self, method, path, **more)
+        if method == "POST" and path.endswith("/branches"):
+            filer.commit("notes.md", "and go on")
+            raise Killed
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ForgeClient, "call", slow)
+        with pytest.raises(Killed):
+            await filer.go(run)
+    ended = await filer.go(run)
+    assert ended.exit_code == 0, ended.error
+    ended = await filer.go(run, undo=True)
+    assert set(filer.ops.branches) == {"main"}
+
+
+async def test_a_request_that_stopped_is_gone_on_with_whatever_was_done_here_since(filer: Filer) -> None:
+    filer.protect()
+    run = create_run(filer.instance, (await filer.plan()).plan)
+    filer.forge.state.failing.append(("POST", "/pulls"))
+    await filer.go(run)
+    step = Step("a", "A", "directories", {"paths": []})
+    later = create_run(filer.instance, Plan("switch", "x", str(filer.directory), "p", "", (step,)))
+    writer = JournalWriter(later)
+    writer.write(RunStarted(1.0, later.id, 1, 1.0, "another boot"))
+    writer.write(RunEnded(2.0, "done", 0))
+    writer.close()
+    found = unfinished_run(filer.instance)
+    assert may_finish(filer.instance, run) and (found is None or found.id != later.id)
+    assert not may_finish(filer.instance, later)
+    assert (await filer.go(run)).exit_code == 0
+    assert not may_finish(filer.instance, run)
+
+
+async def test_an_old_request_can_still_be_withdrawn(filer: Filer, monkeypatch: pytest.MonkeyPatch) -> None:
+    filer.protect()
+    run, _ = await filer.file()
+    monkeypatch.setattr(journal, "KEPT_WHOLE", 0)
+    create_run(filer.instance, run.plan())
+    assert not run.log_path.exists()  # it is old by now
+    await filer.go(run, undo=True)
+    assert filer.pull.state == "closed" and set(filer.ops.branches) == {"main"}
 
 
 async def test_a_branch_that_somebody_went_on_with_stays(filer: Filer) -> None:
