@@ -21,6 +21,7 @@ from typing import Any
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.journal import REQUEST, list_runs
+from disinto_tui.adapters.secrets import secrets_in
 from disinto_tui.core.action import (
     DIRECTORY,
     Action,
@@ -70,6 +71,8 @@ class OpsPlace:
     admins: tuple[str, ...]
     executes: bool
     token: Secret | None = field(default=None, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """The factory's secrets: what was executed may have printed one."""
 
 
 async def ops_place(instance: Instance) -> OpsPlace:
@@ -86,6 +89,7 @@ async def ops_place(instance: Instance) -> OpsPlace:
         tuple(admins_of(env)),
         bool(project.factory.images.edge),
         Secret(token) if token else None,
+        tuple(secrets_in(env)),
     )
 
 
@@ -155,10 +159,15 @@ async def _state(place: OpsPlace, client: ForgeClient, name: str) -> RequestStat
     if Version.try_parse(name) is not None:
         plain = f"release-{name.replace('.', '')}"
         # Usually it is the one of that name; two versions may share it, and then it is some other.
+        closed: RequestState | None = None
         for action_id in sorted(look.releases(), key=lambda item: item != plain):
             found = await look.state(action_id)
-            if found.version == name:
+            if found.version == name and found.stage != "closed":
                 return found
+            if found.version == name:
+                closed = closed or found
+        if closed is not None:
+            return closed
     raise BadInput(
         f"There is no request {name}.",
         f"{place.repository} has neither an action of that name nor a pull request for one.",
@@ -226,7 +235,7 @@ class _Look:
         if not on_base and pull and pull.get("merged"):
             # It may have been merged between two questions. One that was taken out again is not executed.
             there = await file_at(self.client, self.place.repository, action_path(action_id), self.base)
-            on_base = there is not None
+            on_base = there is not None or f"{action_id}.result.json" in self.names
         brief = brief and on_base and f"{action_id}.result.json" in self.names
         branch = self.base if on_base else branch_of(action_id)
         text, reviews = await asyncio.gather(
@@ -270,15 +279,11 @@ class _Look:
             return None
         data = await file_at(self.client, self.place.repository, result_path(action_id), self.base)
         found = read_result(data or b"")
+        said = (data or b"").decode(errors="replace") if found is None else found.logs
+        logs = Redactor(self.place.hidden).redact(said)[-1000:]
         if found is None:
-            return {"logs": (data or b"").decode(errors="replace")[-1000:]}
-        hidden = [self.place.token] if self.place.token else []
-        logs = Redactor(hidden).redact(found.logs)
-        return {
-            "exit_code": found.exit_code,
-            "executed_at": seconds_of(found.timestamp),
-            "logs": logs[-1000:],
-        }
+            return {"logs": logs}
+        return {"exit_code": found.exit_code, "executed_at": seconds_of(found.timestamp), "logs": logs}
 
     async def _release(self, state: RequestState) -> dict[str, Any] | None:
         """`release/<version>.json`, from where it is seen first; one from before the merge is another's."""

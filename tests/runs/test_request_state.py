@@ -134,6 +134,15 @@ async def test_who_is_an_admin_is_not_guessed(filer: Filer) -> None:
     assert (await look(filer)).authorised is True
 
 
+async def test_an_action_that_was_cleared_away_after_its_execution_was_executed(filer: Filer) -> None:
+    await filer.file()
+    filer.approve()
+    filer.commit(RESULT, result(0))
+    filer.ops.write("main", PATH, None, "cleared away")
+    found = await look(filer)
+    assert (found.stage, found.exit_code, found.version) == ("executed", 0, "v0.4.0")
+
+
 @pytest.mark.parametrize("exit_code", [1, 137])
 async def test_an_execution_that_failed(filer: Filer, exit_code: int) -> None:
     await filer.file()
@@ -148,8 +157,10 @@ async def test_an_execution_that_failed(filer: Filer, exit_code: int) -> None:
 async def test_a_result_that_cannot_be_read_is_an_execution_all_the_same(filer: Filer) -> None:
     await filer.file()
     filer.approve()
-    filer.commit(RESULT, "oops")
+    (filer.directory / ".env").write_text(f"FORGE_TOKEN={USER_TOKEN}\nANTHROPIC_API_KEY=sk-ant-0123456789\n")
+    filer.commit(RESULT, f"oops {USER_TOKEN} sk-ant-0123456789")
     found = await look(filer)
+    assert "oops" in found.logs and USER_TOKEN not in found.logs and "0123456789" not in found.logs
     assert (found.stage, found.exit_code, found.good) == ("executed", None, None)
 
 
@@ -183,6 +194,9 @@ async def test_a_request_is_found_by_its_version_whatever_its_id(filer: Filer) -
     await filer.file("v1.2.10", id="release-v1-2-10")
     assert (await look(filer, "v1.2.10")).id == "release-v1-2-10"
     assert (await look(filer, "v1.21.0")).id == "release-v1210"
+    filer.ask("PATCH", f"/pulls/{filer.pull.number}", {"state": "closed"})
+    await filer.file("v1.2.10", id="release-1.2.10")
+    assert (await look(filer, "v1.2.10")).stage == "open"  # not the one that was closed
     for name in ("v9.9.9", "release-v999", ""):
         with pytest.raises(BadInput, match="no request"):
             await look(filer, name)
