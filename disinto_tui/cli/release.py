@@ -75,7 +75,7 @@ def release(
 
     asking.check(click.get_current_context())
     if asking.request:
-        return file_request(session, version, secret, repository, asking)
+        return file_request(session, version, secret, asking)
     place, given = Path(checkout).absolute(), read_secrets(secret_stdin)
 
     async def work() -> ExitCode:

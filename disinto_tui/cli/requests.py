@@ -32,7 +32,7 @@ class Asking:
     id: str = ""
     generation: str | None = None
     follow: bool = False
-    until: str = ""
+    until: str | None = None
 
     def check(self, context: click.Context) -> None:
         """Raise BadInput `cli.usage` for options that do not go together: an action has no room for them."""
@@ -41,7 +41,16 @@ class Asking:
             for name in context.params
             if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         }
-        strangers = ("checkout", "images", "user", "force", "no_restart", "start_at", "secret_stdin")
+        strangers = (
+            "checkout",
+            "images",
+            "repository",
+            "user",
+            "force",
+            "no_restart",
+            "start_at",
+            "secret_stdin",
+        )
         mine = ("protect", "action_id", "generation", "follow", "until")
         wrong = [item for item in (strangers if self.request else mine) if item in given]
         if not wrong:
@@ -72,7 +81,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _FOLLOW = click.option("--follow", is_flag=True, help="Go on telling what becomes of it, until it is over.")
 _UNTIL_OPTION = click.option(
-    "--until", type=click.Choice(_UNTIL), default="result", help="With --follow: until it got so far."
+    "--until", type=click.Choice(_UNTIL), help="Follow it until it got so far, or can get no further."
 )
 _REQUEST_OPTIONS = (
     click.option("--request", is_flag=True, help="File it for approval instead of releasing from here."),
@@ -88,7 +97,7 @@ _REQUEST_OPTIONS = (
 )
 
 
-def file_request(session: Session, version: str, secret: str, repository: str, asking: Asking) -> int:
+def file_request(session: Session, version: str, secret: str, asking: Asking) -> int:
     """`release VERSION --request`."""
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.cli.stack import do_plan
@@ -96,21 +105,20 @@ def file_request(session: Session, version: str, secret: str, repository: str, a
 
     instance = Instance.at(session.directory)
 
-    async def work() -> ExitCode:
-        wanted = RequestWanted(
-            instance, version, secret, asking.generation or "", asking.protect, asking.id, repository
-        )
+    async def work() -> tuple[ExitCode, str]:
+        wanted = RequestWanted(instance, version, secret, asking.generation or "", asking.protect, asking.id)
         prepared = await plan_request(wanted)
         if not session.output.as_json:
             _tell(session, prepared)
-        follows = asking.follow and not session.dry_run
-        if prepared.plan.changes or not follows:
-            code = await do_plan(session, instance, prepared.plan, question="File it?")
-            if code != ExitCode.DONE or not follows:
-                return code
-        return await _follow(session, instance, prepared.action.id, asking.until)
+        if follows and not prepared.plan.changes:
+            return ExitCode.DONE, prepared.action.id
+        return await do_plan(session, instance, prepared.plan, question="File it?"), prepared.action.id
 
-    return _left_alone(session, work, asking.id or version)
+    follows = (asking.follow or asking.until is not None) and not session.dry_run
+    code, name = wait_for(work())
+    if code != ExitCode.DONE or not follows:
+        return code
+    return _left_alone(session, lambda: _follow(session, instance, name, asking.until), name)
 
 
 def _tell(session: Session, prepared: PreparedRequest) -> None:
@@ -127,18 +135,26 @@ def _tell(session: Session, prepared: PreparedRequest) -> None:
 
 @click.command()
 @click.argument("request", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, help="How many are listed; 0 is all.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many are listed; 0 is all.",
+)
 @_FOLLOW
 @_UNTIL_OPTION
 @session_options()
-def requests(session: Session, request: str | None, limit: int, follow: bool, until: str) -> int:
+def requests(session: Session, request: str | None, limit: int, follow: bool, until: str | None) -> int:
     """Requests for approval: those there are, or where one of them stands (by its id, or its version).
 
-    Exit code 1 when one was closed, failed, or is refused by what executes it.
+    Exit code 1 when one was closed, failed, is refused by what executes it, or ended and nobody can tell how.
     """
     from disinto_tui.adapters.instance import Instance
 
     instance = Instance.at(session.directory)
+    follow = follow or until is not None
     if request is None and follow:
         raise BadInput(
             "Only one request can be followed.",
@@ -175,7 +191,7 @@ def _left_alone(session: Session, work: Callable[[], Any], name: str) -> int:
         return ExitCode.INTERRUPTED
 
 
-async def _follow(session: Session, instance: Instance, name: str, until: str) -> ExitCode:
+async def _follow(session: Session, instance: Instance, name: str, until: str | None) -> ExitCode:
     from disinto_tui.runs.request_state import follow_request, ops_place
 
     last: RequestState | None = None
@@ -194,7 +210,7 @@ async def _follow(session: Session, instance: Instance, name: str, until: str) -
 
 def _code(state: RequestState) -> ExitCode:
     refused = state.stage == "merged" and state.authorised is False
-    return ExitCode.FAILED if state.good is False or refused else ExitCode.DONE
+    return ExitCode.FAILED if refused or (state.over and not state.good) else ExitCode.DONE
 
 
 def _list(session: Session, found: list[RequestState]) -> ExitCode:

@@ -27,7 +27,9 @@ GenerationName = Literal["vault", "action-vault"]
 
 _ID = re.compile(r"\A[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 _FORMULA = re.compile(r"\A[a-z0-9]+(?:[-_][a-z0-9]+)*\Z")
-SECRET = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*\Z")
+SECRET = re.compile(r"\A[A-Z_][A-Z0-9_]*\Z")
+"""A secret's name. Small letters are refused: a token given in its place is made of the same characters, and would be
+committed."""
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -152,6 +154,17 @@ def id_of_branch(branch: str) -> str:
     if kind == "release" and rest:
         return PREFIX + rest
     return rest if kind == "vault" else ""
+
+
+def refuse_bad_id(action_id: str) -> None:
+    """Raise BadInput `request.id` for what cannot be the stem of a file and part of a branch's name."""
+    if not _ID.match(action_id):
+        raise BadInput(
+            f"{action_id[:60]!a} cannot be a request's id.",
+            "Its file and its branch are called like it.",
+            "Use letters, digits, and single dashes, dots or underscores between them.",
+            code="request.id",
+        )
 
 
 def refuse_collision(action: Action, other: Action, where: str) -> None:
@@ -365,7 +378,8 @@ class _Judge:
 
     def secret(self, name: str) -> None:
         if not SECRET.match(name):
-            self.report("secrets", "names of secrets belong here, never values")
+            message = "the name of a secret belongs here, never its value"
+            self.report("secrets", message, "capital letters, digits and underscores, like GITHUB_TOKEN")
             return
         known = self.generation or OLD
         if name in (known.secrets if self.accepted is None else self.accepted):

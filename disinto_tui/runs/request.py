@@ -25,6 +25,7 @@ from disinto_tui.core.action import (
     branch_of,
     check_action,
     read_action,
+    refuse_bad_id,
     refuse_collision,
     release_id,
     result_path,
@@ -60,7 +61,7 @@ class RequestWanted:
 
     `secret` is the push credential's name in the action. `generation` ("vault", "action-vault") is said where it
     cannot be seen, "" looks. `protect` allows to set what is missing of the branch's protection. `id` is another id
-    than the usual one; `repository` another repository to be released than the project's.
+    than the usual one.
     """
 
     instance: Instance
@@ -69,7 +70,6 @@ class RequestWanted:
     generation: str = ""
     protect: bool = False
     id: str = ""
-    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,10 @@ async def plan_request(request: RequestWanted) -> PreparedRequest:
     """Look at everything and plan. Raises BadInput, Unavailable, and NotReady with all findings (its code is
     `request.` and the first finding's name: `request.protection`, `request.id`, `request.secrets` …)."""
     version = Version.parse(request.version)
-    action_id = request.id or release_id(version)
+    action_id = release_id(version)
+    if request.id:
+        refuse_bad_id(request.id)
+        action_id = request.id
     if request.generation and request.generation not in GENERATIONS:
         raise BadInput(
             f"There is no generation {request.generation}.",
@@ -125,7 +128,7 @@ class _Look:
             client,
         )
         self.id = action_id
-        self.ops, self.code_of = project.ops_repo, request.repository or project.repo
+        self.ops, self.code_of = project.ops_repo, project.repo
         self.findings: list[Finding] = []
         self.dangers: list[str] = []
         self.merged = False
@@ -272,16 +275,15 @@ class _Look:
             (item for item in pulls if item.get("state") != "open" and not item.get("merged")), None
         )
         if result is not None:
-            text = f"{self.id} was filed, approved and executed already."
+            text = f"{self.id} was filed, merged and executed already."
             cure = (
                 f"See `disinto requests {self.id}`; to have it executed again, remove {result_path(self.id)}."
             )
             self.find("id", "problem", text, cure)
         elif there is not None:
             self.merged = True
-            self.find(
-                "id", "ok", f"{self.id} is filed, approved and merged already, and executed by nobody yet."
-            )
+            text = f"{self.id} is filed and merged already, and no execution is seen yet."
+            self.find("id", "ok", f"{text} `disinto requests {self.id}` tells more.")
         elif opened is not None:
             self.find("id", "ok", f"{self.id} is filed already: pull request {opened['number']}.")
         elif closed is not None:
@@ -309,7 +311,9 @@ class _Look:
     def released(self, version_file: bytes | None, tagged: str) -> None:
         """What an executor looks at before it begins."""
         branch = self.project.primary_branch
-        if tagged:
+        if tagged and self.merged:
+            self.find("tag", "ok", f"The tag {self.version} is in {self.code_of}: somebody began.")
+        elif tagged:
             text = f"The tag {self.version} is in {self.code_of} already, at {tagged[:12]}; executors then refuse."
             self.find("tag", "problem", text, "Request the next version.")
         if version_file is not None:

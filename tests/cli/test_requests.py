@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from disinto_tui.cli.common import Session
 from disinto_tui.cli.main import main
 from disinto_tui.runs import request_state
 from tests.support.factory import Cli, Said
@@ -135,7 +136,12 @@ def test_what_the_operator_cannot_have_is_said_with_the_code_of_its_class(
 ) -> None:
     said = disinto("release", "v0.4.0-rc.1", "--request", "--yes", "--json")
     assert (said.code, said.document["error"]["code"]) == (2, "request.prerelease")
-    for argv in (("--request", "--no-restart"), ("--protect",), ("--request", "--from", "tag-main")):
+    for argv in (
+        ("--request", "--no-restart"),
+        ("--protect",),
+        ("--request", "--from", "tag-main"),
+        ("--request", "--repository", "acme/other"),
+    ):
         said = disinto("release", "v0.4.0", *argv, "--yes")
         assert said.code == 2 and "do not go together" in three_sentences(said)
     said = disinto("requests", "release-v999")
@@ -189,6 +195,33 @@ def test_filing_and_following_to_the_end(filer: Filer, disinto: Call, exit_code:
     shown = disinto("requests", ID)
     assert shown.code == exit_code
     assert ("last words" in shown.out) == bool(exit_code) and "\x1b[2J" not in shown.out
+
+
+def test_until_waits_without_being_told_to_follow(filer: Filer, disinto: Call) -> None:
+    assert disinto("release", "v0.4.0", "--request", "--yes").code == 0
+
+    def approve() -> None:
+        filer.forge.state.meanwhile.clear()
+        filer.approve()
+
+    filer.forge.state.meanwhile[("GET", "/reviews")] = approve
+    said = disinto("requests", ID, "--until", "merged")
+    assert said.code == 0 and "Filed, not executed." in said.out
+    filer.commit(RESULT, "nobody can read this")
+    said = disinto("requests", ID)
+    assert said.code == 1 and "its result cannot be read" in said.out
+
+
+def test_ctrl_c_before_it_is_filed_does_not_say_that_it_was(
+    filer: Filer, disinto: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "confirm", interrupted)
+    said = disinto("release", "v0.4.0", "--request", "--follow")
+    assert said.code == 130 and "requests" not in said.err
+    assert filer.ops.pulls == {}
 
 
 def test_ctrl_c_ends_the_looking_with_130(filer: Filer, disinto: Call) -> None:

@@ -80,10 +80,23 @@ async def test_a_merged_request_leaves_nothing_to_do_and_an_executed_one_is_refu
     filer.approve()
     prepared = await filer.plan()
     assert not prepared.plan.changes
-    assert any("executed by nobody yet" in note for note in prepared.plan.notes)
+    assert any("no execution is seen yet" in note for note in prepared.plan.notes)
+    filer.repo("shop").tags["v0.4.0"] = Tag("v0.4.0", "", "1" * 40, "1" * 40)
+    assert not (
+        await filer.plan()
+    ).plan.changes  # somebody began: that is no reason to request another version
     filer.commit(f"vault/actions/{ID}.result.json", '{"id": "release-v040", "exit_code": 1}')
     error = await refused(filer)
     assert error.code == "request.id" and "executed already" in error.why
+
+
+async def test_a_request_that_was_merged_unapproved_is_not_called_approved(filer: Filer) -> None:
+    filer.protect()
+    await filer.file()
+    filer.unprotect()
+    filer.ask("POST", f"/pulls/{filer.pull.number}/merge", {"Do": "merge"}, USER_TOKEN)
+    filer.protect()
+    assert not any("approved" in item.text for item in (await filer.plan()).findings if item.name == "id")
 
 
 async def test_looking_changes_nothing_on_the_forge(filer: Filer) -> None:
@@ -160,6 +173,12 @@ async def test_what_an_executor_would_not_release_is_not_requested(filer: Filer,
     filer.protect()
     error = await refused(filer, version)
     assert isinstance(error, BadInput)
+
+
+@pytest.mark.parametrize("name", ["a b", "a?b", "../x", "a#b", "x/", "ü"])
+async def test_an_id_that_is_no_name_of_a_file_is_bad_input(filer: Filer, name: str) -> None:
+    error = await refused(filer, id=name)
+    assert isinstance(error, BadInput) and error.code == "request.id"
 
 
 # -- protection ---------------------------------------------------------------------------------------------------
@@ -287,6 +306,14 @@ async def test_another_name_of_the_credential_is_a_danger_that_is_said(filer: Fi
     assert 'secrets = ["GHCR_TOKEN"]' in prepared.text
     old_factory(filer, secrets="CLAWHUB_TOKEN GITHUB_TOKEN DEPLOY_KEY NPM_TOKEN GHCR_TOKEN")
     assert (await filer.plan(secret="GHCR_TOKEN")).plan.dangers == ()
+
+
+@pytest.mark.parametrize("token", ["ghp_" + "a1B2" * 9, "github_pat_" + "x" * 30, USER_TOKEN])
+async def test_a_token_given_in_place_of_its_name_is_not_committed(filer: Filer, token: str) -> None:
+    filer.protect()
+    error = await refused(filer, secret=token)
+    assert error.code == "request.secrets" and "never its value" in error.why
+    assert token not in str(error) + "".join(error.details)
 
 
 async def test_what_mirrors_need_is_asked_for_where_the_validator_knows_it(filer: Filer) -> None:
