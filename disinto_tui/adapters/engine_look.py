@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from io import RawIOBase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.host import is_local
+from disinto_tui.adapters.tape import probing
 from disinto_tui.core.shadow import Content, Tree
+
+if TYPE_CHECKING:
+    import tarfile
 
 LOOK_LABEL = "io.disinto.look"
 """On containers that exist only to be looked into; the value is when they were made (unix seconds)."""
@@ -73,10 +76,13 @@ async def trees(engine: Engine, image: str, targets: Sequence[str]) -> dict[str,
         finally:
             client.remove_container(made, v=True, force=True)
 
-    return await engine.call(ask)
+    with probing():  # what is made is removed again, and a dry run may do it
+        return await engine.call(ask)
 
 
 def _tree(client: Any, container: str, target: str) -> Tree:
+    import tarfile  # 10 ms, and a switch that finds nothing to ask for needs none of it
+
     import docker.errors
 
     try:
@@ -173,6 +179,8 @@ def _walked(place: str) -> Content:
 
 
 def _streamed(chunks: Any) -> Content:
+    import tarfile
+
     size, files, newest, newest_at = 0, 0, "", 0.0
     stream = _Stream(iter(chunks))
     with contextlib.closing(chunks), tarfile.open(fileobj=stream, mode="r|") as archive:

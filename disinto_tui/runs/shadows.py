@@ -104,33 +104,34 @@ async def shadows_of(
     return tuple(sorted(shadows, key=lambda item: (order.index(item.severity), item.service, item.path)))
 
 
-def switch_shadows(
+async def switch_shadows(
+    engine: Engine,
     project: str,
     definitions: Mapping[str, Any],
     containers: Sequence[Mapping[str, Any]],
-    services: Collection[str],
     reference: str,
     declared: Sequence[str] | None,
-    declared_before: Mapping[str, Sequence[str]],
 ) -> tuple[Shadow, ...]:
-    """What a switch of `services` to an image that declares `declared` would lose or leave behind. Asks nobody.
+    """What a switch of these containers to an image that declares `declared` would lose or leave behind.
 
-    `declared_before` is what each service's present image declares; where that is the same, and no container has an
-    anonymous volume, nothing can be lost by it and nothing is said. `declared` None is an image nobody knows yet.
+    Cheap, since a switch is waited for: an inspect for each image that runs, and nothing is looked into. Where the
+    images declare the same and no container has an anonymous volume, the switch changes nothing about it and nothing
+    is said; `disinto doctor` tells the rest. `declared` None is an image nobody knows yet. Raises Unavailable.
     """
-    documents = {service_of(item): item for item in containers}
+    if declared is None:
+        return ()
+    ids = sorted({str(item["Image"]) for item in containers})
+    now = dict(zip(ids, await asyncio.gather(*(engine.image(item) for item in ids)), strict=True))
     found: list[Shadow] = []
-    for name in sorted(services):
-        inspect = documents.get(name)
-        attached = attached_of(inspect) if inspect is not None else None
-        anonymous = any(item.anonymous for item in attached or ())
-        before = declared_before.get(name)
-        if declared is None or (not anonymous and before is not None and set(before) == set(declared)):
+    for inspect in containers:
+        attached, name = attached_of(inspect), service_of(inspect)
+        image = now[str(inspect["Image"])]
+        before = image.volumes if image is not None else None
+        anonymous = any(item.anonymous for item in attached)
+        if not anonymous and before is not None and set(before) == set(declared):
             continue
-        facts = ServiceFacts(
-            name, reference, project, declared, before, mounts_of(definitions.get(name) or {}), attached
-        )
-        found += find_shadows(facts)
+        mounts = mounts_of(definitions.get(name) or {})
+        found += find_shadows(ServiceFacts(name, reference, project, declared, before, mounts, attached))
     return tuple(item for item in found if item.severity != "note")
 
 

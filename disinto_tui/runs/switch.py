@@ -35,6 +35,7 @@ from disinto_tui.runs.ops_files import digest as content_digest
 from disinto_tui.runs.ops_files import file_mode
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import Found, find_project
+from disinto_tui.runs.shadows import switch_shadows
 from disinto_tui.runs.versions import Resolved, chains_here, pull_bytes, resolve
 
 HEALTH_SECONDS = 180.0
@@ -77,6 +78,8 @@ class _Wanted:
     image: str
     size: int
     notes: tuple[str, ...]
+    declared: tuple[str, ...] | None = None
+    """The paths it declares as VOLUME, where the registry said so."""
 
 
 async def plan_switch(request: SwitchRequest) -> Prepared:
@@ -167,7 +170,9 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
         if known is not None and known.digest:
             exact = ImageRef(reference.registry, reference.repository, None, known.digest)
             resolved = await resolve(repository, str(exact), info.platform, engine=engine)
-            return _Wanted(reference, known.digest, "", await _missing(resolved, engine), ())
+            return _Wanted(
+                reference, known.digest, "", await _missing(resolved, engine), (), _declared(resolved)
+            )
         resolved = await resolve(repository, request.wanted, info.platform, engine=engine)
     except (Unavailable, BadInput) as error:
         if isinstance(error, BadInput) and error.code not in ("image.missing", "image.repository"):
@@ -191,7 +196,12 @@ async def _resolve(request: SwitchRequest, engine: Engine, repository: ImageRef,
                         (*notes, "the image that was seen healthy here is used"),
                     )
         raise
-    return _Wanted(resolved.reference, resolved.digest, "", await _missing(resolved, engine), ())
+    size = await _missing(resolved, engine)
+    return _Wanted(resolved.reference, resolved.digest, "", size, (), _declared(resolved))
+
+
+def _declared(resolved: Resolved) -> tuple[str, ...] | None:
+    return None if resolved.info is None else resolved.info.config.volumes
 
 
 async def _missing(resolved: Resolved, engine: Engine) -> int:
@@ -247,11 +257,17 @@ async def _plan(
     new = await with_pin(instance, found.env, _VARIABLE, pin)
     images = {service_of(item): str(item["Image"]) for item in live}
     back = _way_back(before, live)
-    target_id = wanted.image or (image.id if here and (image := await engine.image(plain)) else "")
+    local = await engine.image(wanted.image or plain) if wanted.image or here else None
+    target_id = wanted.image or (local.id if local is not None else "")
     settled = new == old and bool(target_id) and set(images.values()) <= {target_id}
     well = {service_of(item) for item in live if container_state(item) in ("healthy", "running", "starting")}
     steps = (
         [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new, well)
+    )
+    declared = wanted.declared if local is None else local.volumes
+    moving = [item for item in live if service_of(item) in services]
+    shadows = (
+        () if settled else await switch_shadows(engine, found.name, definitions, moving, plain, declared)
     )
     title = "Roll back" if request.kind == "rollback" else "Switch"
     plan = Plan(
@@ -266,7 +282,13 @@ async def _plan(
         (pull,),
         downtime="about 0.5 s for each recreated service" if services else "none, no agent runs",
         undo=_undo_words(back, images),
-        notes=(*wanted.notes, *found.notes, *_notes(request, before, pin, works, services)),
+        dangers=tuple(f"{item.words}. {item.cure}" for item in shadows if item.severity == "problem"),
+        notes=(
+            *wanted.notes,
+            *found.notes,
+            *(item.words for item in shadows if item.severity != "problem"),
+            *_notes(request, before, pin, works, services),
+        ),
         on_failure="undo",
         facts={
             "from": before,
