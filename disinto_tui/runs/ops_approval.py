@@ -113,7 +113,7 @@ class RequestMerge:
         """It is merged. Whether it is scheduled the forge does not say. Raises Failed `request.unapproved|closed`."""
         filing = Filing.of(params)
         async with open_forge(ctx, filing.forge) as client:
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             if found and found[0].get("state") == "open":
                 return None
             merged = next((item for item in found if item.get("merged")), None)
@@ -156,7 +156,7 @@ class RequestMerge:
         """The open pull request once the forge has found out that it can be merged, which it does afterwards."""
         left = CHECKING_SECONDS
         while True:
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             pull = await client.get(f"{filing.root}/pulls/{found[0]['number']}") if found else {}
             if pull.get("state") != "open":
                 raise Failed(

@@ -91,9 +91,17 @@ def _sound(item: object) -> bool:
     return isinstance(item, Mapping) and isinstance(item.get("number"), int)
 
 
-async def pulls_from(client: ForgeClient, slug: str, branch: str) -> list[Mapping[str, Any]]:
-    """The pull requests from a branch of the repository, an open one first, then the newest."""
-    found = [item for item in await pulls(client, slug) if branch_in(item, slug) == branch]
+def base_in(pull: Mapping[str, Any]) -> str:
+    """The branch that a pull request is to be merged into."""
+    base = pull.get("base")
+    return str(base.get("ref", "")) if isinstance(base, Mapping) else ""
+
+
+async def pulls_from(client: ForgeClient, slug: str, branch: str, base: str) -> list[Mapping[str, Any]]:
+    """The pull requests from a branch of the repository into another, an open one first, then the newest."""
+    found = [
+        item for item in await pulls(client, slug) if (branch_in(item, slug), base_in(item)) == (branch, base)
+    ]
     return sorted(found, key=lambda item: item.get("state") != "open")
 
 

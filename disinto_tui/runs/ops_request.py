@@ -173,7 +173,7 @@ class RequestBranch:
                 client, filing, made
             ):
                 return f"Somebody went on on {filing.branch}; it stays."
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             if found and found[0].get("state") == "open":
                 return f"Pull request {found[0]['number']} is open on {filing.branch}; it stays."
             await client.delete(f"{filing.root}/branches/{quoted(filing.branch)}")
@@ -278,7 +278,7 @@ class RequestPull:
         """It is open, or merged. Raises Refused `request.foreign`, Failed `request.closed`."""
         filing = Filing.of(params)
         async with open_forge(ctx, filing.forge) as client:
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             if found and found[0].get("state") == "open":
                 return f"It is open already: pull request {await self._found(ctx, client, filing, found[0])}."
             if not await is_merged(client, filing):
@@ -310,7 +310,7 @@ class RequestPull:
                 made.not_by_us("pull", before, error)
                 ctx.say(f"the forge did not say that it opened it: {error.what} Looking for it.")
                 failed = error
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             if not found or found[0].get("state") != "open":
                 raise failed or Failed(
                     "The pull request is not there.",
@@ -330,7 +330,7 @@ class RequestPull:
         if noted is None:
             return "This run opened no pull request."
         async with open_forge(ctx, filing.forge) as client:
-            found = await pulls_from(client, filing.repository, filing.branch)
+            found = await pulls_from(client, filing.repository, filing.branch, filing.base)
             pull = next((item for item in found if noted in ("", str(item["number"]))), None)
             if pull is None:
                 return "It is not there."

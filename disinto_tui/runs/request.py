@@ -261,15 +261,21 @@ class _Look:
     async def filed(self) -> None:
         """Whether something of that name is there already: this request, or another version's."""
         branch = branch_of(self.id)
-        there, proposed, result, pulls = await asyncio.gather(
+        there, proposed, result, pulls, tip, head = await asyncio.gather(
             file_at(self.client, self.ops, self.action.path, self.base),
             file_at(self.client, self.ops, self.action.path, branch),
             file_at(self.client, self.ops, result_path(self.id), self.base),
-            pulls_from(self.client, self.ops, branch),
+            pulls_from(self.client, self.ops, branch, self.base),
+            tip_of(self.client, self.ops, branch),
+            tip_of(self.client, self.ops, self.base),
         )
         for data, where in ((there, self.base), (proposed, branch)):
             if data is not None and not self._same(data, f"{where} of {self.ops}"):
                 return
+        if there is None and proposed is None and tip not in (None, head):
+            text = f"There is a branch {branch} in {self.ops} already, with something else on it."
+            self.find("id", "problem", text, "Delete it if nobody needs it, or give this one --id.")
+            return
         opened = next((item for item in pulls if item.get("state") == "open"), None)
         closed = next(
             (item for item in pulls if item.get("state") != "open" and not item.get("merged")), None

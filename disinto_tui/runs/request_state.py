@@ -40,6 +40,7 @@ from disinto_tui.core.version import Version
 from disinto_tui.runs.credentials import project_of
 from disinto_tui.runs.env import load_env
 from disinto_tui.runs.ops_repository import (
+    base_in,
     branch_in,
     file_at,
     login_in,
@@ -193,7 +194,11 @@ class _Look:
         self.pulls: dict[str, Mapping[str, Any]] = {}
         for pull in reversed(found):  # the newest last, and an open one beats it
             action_id = id_of_branch(branch_in(pull, place.repository))
-            if action_id and not (self.pulls.get(action_id, {}).get("state") == "open" != pull.get("state")):
+            if (
+                action_id
+                and base_in(pull) == base
+                and not (self.pulls.get(action_id, {}).get("state") == "open" != pull.get("state"))
+            ):
                 self.pulls[action_id] = pull
         self.scheduled = _scheduled(place.instance)
 

@@ -13,6 +13,7 @@ from disinto_tui.adapters.journal import (
 )
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.runs import ops_approval
+from disinto_tui.runs.request_state import ops_place, request_state
 from tests.support.filing import BRANCH, ID, LEAD, OPS, PATH, RULE, TEXT, Filer, new_filer, step_states_of
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import ADMIN_TOKEN, USER_TOKEN, Repo, Tag, default_state
@@ -151,10 +152,26 @@ async def test_other_content_under_the_same_name_stops(filer: Filer) -> None:
 async def test_a_branch_with_something_else_on_it_is_not_used(filer: Filer) -> None:
     filer.protect()
     filer.ops.fork_branch(BRANCH, "main")
+    run = create_run(filer.instance, (await filer.plan()).plan)
     filer.commit("notes.md", "mine", BRANCH)
-    _, ended = await filer.file()
+    assert (await refused(filer)).code == "request.id"
+    ended = await filer.go(run)
     assert ended.error is not None and ended.error["code"] == "request.branch"
     assert filer.ops.pulls == {}
+
+
+async def test_a_pull_request_into_another_branch_is_not_this_request(filer: Filer) -> None:
+    filer.protect()
+    filer.ops.fork_branch("staging", "main")
+    filer.ops.fork_branch(BRANCH, "main")
+    filer.commit(PATH, TEXT, BRANCH)
+    filer.ask("POST", "/pulls", {"title": "x", "head": BRANCH, "base": "staging"})
+    _, ended = await filer.file()
+    assert ended.exit_code == 0, ended.error
+    assert (filer.pull.base, filer.pull.scheduled) == ("main", True)
+    assert PATH not in filer.ops.trees["staging"]
+    found = await request_state(await ops_place(filer.instance), ID)
+    assert found.pull == filer.pull.number
 
 
 async def test_a_pull_request_that_changes_more_is_not_scheduled(filer: Filer) -> None:
