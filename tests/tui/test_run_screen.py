@@ -358,6 +358,11 @@ async def test_the_logs_keys_work_from_the_list_of_steps_also_in_one_burst(tmp_p
         await until(pilot, lambda: view.mark == 77)
         await pilot.press("enter", "n")
         await until(pilot, lambda: view.has_focus)
+        # And from the log itself, where the key passes the pane and the screen on its way.
+        burst(app, "slash", *"new 88")
+        await until(pilot, lambda: view.mark == 88)
+        await pilot.press("enter", "slash", *"new 99")
+        await until(pilot, lambda: view.mark == 99)
 
 
 async def test_a_run_that_is_begun_again_is_handed_its_secrets_again(

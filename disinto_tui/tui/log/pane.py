@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,7 @@ class LogPane(Vertical):
         self._line = TopLine(id="log-title")
         self._search: SearchLine | None = None
         self._ahead: str | None = None
+        self._passed: deque[events.Key] = deque(maxlen=64)
 
     def compose(self) -> ComposeResult:
         """Title and log; the search line is made when it is first wanted."""
@@ -136,6 +138,8 @@ class LogPane(Vertical):
         Keys come in bursts over a slow connection, and among them may be some that mean something to the log. A
         screen hands over what its other widgets let pass: the search may begin from any of them.
         """
+        if any(event is passed for passed in self._passed):
+            return  # it was here already, on its way up from the log; others may have come since
         line = self._search
         typing = self._ahead is not None or (line is not None and self.screen.focused is line)
         if typing and event.is_printable and event.character is not None:
@@ -146,6 +150,7 @@ class LogPane(Vertical):
             elif line is not None:
                 line.take(event.character)
             return
+        self._passed.append(event)
         active = self.screen.active_bindings.get(event.key)
         if active is not None and active.binding.id == "log.search":
             self._ahead = ""
