@@ -8,6 +8,7 @@ it to git. It is in no argument, no environment and no URL.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import tarfile
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from disinto_tui.adapters.instance import disk_error
 from disinto_tui.adapters.process import PRIVATE_FILE, Command, LineSink, Result, child_environment, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 from disinto_tui.core.redact import Redactor, Secret
@@ -160,11 +162,15 @@ class Checkout:
     async def export(self, sha: str, directory: Path) -> None:
         """Write the tree of a commit into an empty directory: what is committed, and nothing else.
 
-        Modes and symbolic links survive; `export-ignore` attributes count. Raises Failed `git.export`.
+        Modes and symbolic links survive; `export-ignore` attributes count. Raises Failed `git.export`, `disk.full`.
         """
         archive = await asyncio.to_thread(_make_room, directory)
         try:
-            await self._checked(*archive_arguments(archive, sha), timeout=300)
+            result = await run(git_command(self.directory, *archive_arguments(archive, sha), timeout=300))
+            if not result.ok and "no space left on device" in result.stderr.lower():
+                raise disk_error(directory, OSError(errno.ENOSPC, ""))
+            if not result.ok:
+                raise _failed(f"The commit {sha[:12]} could not be exported.", result)
             await asyncio.to_thread(_unpack, archive, directory)
         finally:
             archive.unlink(missing_ok=True)
