@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-_PIECE = 16 * 1024
+_PIECE, _WHOLE = 16 * 1024, 1024 * 1024
 
 
 class SlowProxy:
@@ -80,7 +80,7 @@ class SlowProxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, rate: Callable[[], int]) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(_PIECE):
+            while data := source.recv(_PIECE if rate() else _WHOLE):
                 if pace := rate():
                     with self._pace:  # one piece at a time, so that the rate is that of all together
                         time.sleep(len(data) / pace)
