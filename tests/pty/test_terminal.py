@@ -101,7 +101,7 @@ def test_versions_are_there_without_a_network_and_keys_filter_them(instance: Pat
     with terminal(argv, env=environment(instance), columns=80, rows=24, cwd=instance) as shown:
         shown.wait_for("v versions", "quit", within=30)
         shown.send(b"v")
-        shown.wait_for(f"Versions of {repository}", "v0.5.3", "offline: of 2 h ago", "details", within=30)
+        shown.wait_for(f"Versions of {repository}", "v0.5.3", "offline, of 2 h ago", "details", within=30)
         shown.send(b"/0.7.")
         shown.wait_for("10 of 100 match", within=30)
         shown.out.clear()
