@@ -76,8 +76,11 @@ async def trees(engine: Engine, image: str, targets: Sequence[str]) -> dict[str,
         finally:
             client.remove_container(made, v=True, force=True)
 
-    with probing():  # what is made is removed again, and a dry run may do it
-        return await engine.call(ask)
+    def probe(client: Any) -> dict[str, Tree]:
+        with probing():  # what is made is removed again, so a dry run may do it; said in the thread that asks
+            return ask(client)
+
+    return await engine.call(probe)
 
 
 def _tree(client: Any, container: str, target: str) -> Tree:

@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "use": ("disinto_tui.cli.switch", "Switch to a version; it goes back by itself when it fails."),
     "rollback": ("disinto_tui.cli.switch", "Back to the last known good version, or to one you name."),
     "release": ("disinto_tui.cli.release", "Release a version: tag, build, publish, switch to it."),
+    "doctor": (
+        "disinto_tui.cli.doctor",
+        "Is this factory sound; what mends it, and --fix for the safe things.",
+    ),
     "credentials": (
         "disinto_tui.cli.credentials",
         "The secrets a release needs: where from, good until when.",

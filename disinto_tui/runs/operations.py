@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_approval import RequestMerge, RequestProtection
+from disinto_tui.runs.ops_doctor import Modes, RemoveLeftovers
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
 from disinto_tui.runs.ops_keep import KeepImage, NameImage, RecordGood
@@ -43,6 +44,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "same-tag": SameTag(),
     "name-image": NameImage(),
     "keep-image": KeepImage(),
+    "modes": Modes(),
+    "remove-leftovers": RemoveLeftovers(),
     "recreate": Recreate(),
     "watch-switch": WatchSwitch(),
     "record-good": RecordGood(),
