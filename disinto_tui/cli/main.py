@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "versions": ("disinto_tui.cli.versions", "The versions there are, and which is running here."),
     "use": ("disinto_tui.cli.switch", "Switch to a version; it goes back by itself when it fails."),
     "rollback": ("disinto_tui.cli.switch", "Back to the last known good version, or to one you name."),
+    "adopt": ("disinto_tui.cli.adopt", "Take an existing stack over to pinned images, and back."),
     "release": ("disinto_tui.cli.release", "Release a version: tag, build, publish, switch to it."),
     "doctor": (
         "disinto_tui.cli.doctor",

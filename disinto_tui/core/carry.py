@@ -495,3 +495,31 @@ def _plain(key: str, value: Any) -> Any:
 def merged(new: Mapping[str, Any], carried: Carried) -> dict[str, Any]:
     """The new stack as Compose sees it with the override."""
     return merge(new, carried.override)
+
+
+def repaired(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A stack that Compose refuses, with what is declared nowhere declared or dropped: enough to start what ran."""
+    found = {key: value for key, value in data.items() if key != "version"}
+    services: dict[str, Any] = {}
+    volumes, networks = dict(data.get("volumes") or {}), dict(data.get("networks") or {})
+    runnable = {
+        name: item
+        for name, item in (data.get("services") or {}).items()
+        if item.get("image") or item.get("build")
+    }
+    for name, service in runnable.items():
+        part = dict(service)
+        _drop_placeholders(name, part, Carried())
+        depends = {
+            other: {"condition": how}
+            for other, how in forms.depends(part.pop("depends_on", None)).items()
+            if other in runnable
+        }
+        services[name] = {**part, **({"depends_on": depends} if depends else {})}
+        _declare(name, services[name], volumes, networks, volumes, networks)
+    found["services"] = services
+    return {
+        **found,
+        **({"volumes": volumes} if volumes else {}),
+        **({"networks": networks} if networks else {}),
+    }

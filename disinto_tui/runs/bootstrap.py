@@ -15,7 +15,6 @@ from disinto_tui.adapters import compose as compose_adapter
 from disinto_tui.adapters.dockerconfig import DockerConfig
 from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
 from disinto_tui.adapters.forge import ForgeClient, ForgeUser
-from disinto_tui.adapters.host import home
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
 from disinto_tui.adapters.secrets import is_secret_name
@@ -26,12 +25,12 @@ from disinto_tui.core.model import Project
 from disinto_tui.core.plan import Plan, ServiceChange
 from disinto_tui.core.project import raise_all_problems, read_projects
 from disinto_tui.core.redact import Secret
-from disinto_tui.core.stack import HostFacts, StackInputs, build_stack
+from disinto_tui.core.stack import StackInputs, build_stack
 from disinto_tui.runs import preflight
 from disinto_tui.runs.health import service_of
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.init_files import change_of, compose_changes, new_files, validated
-from disinto_tui.runs.init_model import InitRequest, NewFile, Prepared, World
+from disinto_tui.runs.init_model import InitRequest, NewFile, Prepared, World, host_facts
 from disinto_tui.runs.init_steps import facts_of, notes_of, pulls_of, steps_of
 from disinto_tui.runs.lifecycle import active_services
 from disinto_tui.runs.project import OTHER_NAMES, find_project
@@ -219,14 +218,7 @@ def _read_env(instance: Instance) -> EnvFile | None:
 
 
 def _stack_inputs(request: InitRequest, projects: tuple[Project, ...]) -> StackInputs:
-    mine = home()
-    host = HostFacts(
-        home=str(mine),
-        claude_json=(mine / ".claude.json").is_file(),
-        ssh_dir=(mine / ".ssh").is_dir(),
-        sops_age_dir=(mine / ".config/sops/age").is_dir(),
-        tunnel_key=(request.instance.path / "secrets/tunnel_key").is_file(),
-    )
+    host = host_facts(request.instance)
     return StackInputs(projects, request.build_context is None, request.build_context, host)
 
 

@@ -22,7 +22,7 @@ KEPT = 3
 """How many known-good images carry a tag of ours, so that no prune takes them."""
 _READ = 300
 """Starts looked at, the newest ones: years of switching, and bounded all the same."""
-_KINDS = ("init", "up", "switch", "rollback", "release")
+_KINDS = ("init", "up", "switch", "rollback", "release", "adopt")
 _CONDEMNED = "service.unhealthy"
 """The code of an error that is a verdict on the version and not on what was around it."""
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from disinto_tui.adapters.engine import EngineInfo
 from disinto_tui.adapters.forge import ForgeUser
+from disinto_tui.adapters.host import home
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.plan import Plan
 from disinto_tui.core.redact import Secret
+from disinto_tui.core.stack import HostFacts
 from disinto_tui.runs.versions import Resolved
 
 
@@ -62,3 +64,15 @@ class NewFile:
     mode: int = 0o644
     secret: bool = False
     note: str = ""
+
+
+def host_facts(instance: Instance) -> HostFacts:
+    """What this host has that a stack may mount."""
+    mine = home()
+    return HostFacts(
+        home=str(mine),
+        claude_json=(mine / ".claude.json").is_file(),
+        ssh_dir=(mine / ".ssh").is_dir(),
+        sops_age_dir=(mine / ".config/sops/age").is_dir(),
+        tunnel_key=(instance.path / "secrets/tunnel_key").is_file(),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
+from disinto_tui.runs.ops_adopt import KeepOriginals, OldStack, PutBack, RescueData
 from disinto_tui.runs.ops_approval import RequestMerge, RequestProtection
 from disinto_tui.runs.ops_doctor import Modes, RemoveLeftovers
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
@@ -58,6 +59,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "restart-agents": RestartAgents(),
     "release-preflight": ReleasePreflight(),
     "commit-result": CommitResult(),
+    "keep-originals": KeepOriginals(),
+    "old-stack": OldStack(),
+    "rescue-data": RescueData(),
+    "put-back": PutBack(),
     "request-protection": RequestProtection(),
     "request-branch": RequestBranch(),
     "request-file": RequestFile(),

@@ -12,10 +12,9 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.core.errors import DisintoError, Failed
 from disinto_tui.core.image import local_name, parse_image
 from disinto_tui.runs.history import KEPT, history, rollback_order, short
+from disinto_tui.runs.pin import KEEP_REPOSITORY as KEEP_REPOSITORY  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.runner import Context
 
-KEEP_REPOSITORY = "disinto-kept"
-"""`disinto-kept/<project>:<version>-<image id>` are names of ours on images that undo may need; never pushed."""
 _LONGEST = 100
 """Letters of a version in a kept name: with the image's id a tag has to stay under 128 (OCI distribution, 3)."""
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from disinto_tui.core.model import Factory
 
 
+KEEP_REPOSITORY = "disinto-kept"
+"""`disinto-kept/<project>:<version>-<image id>` are names of ours on images that undo may need; never pushed, and no
+repository of versions: an adopted factory may be pinned to one."""
+
+
 def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
     """The pin as a reference, None without one or when it is not one."""
     try:
@@ -27,7 +32,7 @@ def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
     pinned = pinned_reference(env)
     # `AGENTS_IMAGE=v0.3.0`, as somebody writes it by hand, names no repository: not docker.io/library/v0.3.0.
     bare = classify_tag(env.get("AGENTS_IMAGE", "")) is not TagKind.OTHER
-    if pinned is not None and not bare:
+    if pinned is not None and not bare and not pinned.repository.startswith(f"{KEEP_REPOSITORY}/"):
         return ImageRef(pinned.registry, pinned.repository)
     from disinto_tui.core.model import DEFAULT_REPOSITORY
 

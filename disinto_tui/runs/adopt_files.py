@@ -1,0 +1,76 @@
+"""The files that `adopt` writes, and Compose's own judgement of them before anything is replaced."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from disinto_tui.adapters import compose as compose_adapter
+from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.process import run
+from disinto_tui.adapters.resources import template
+from disinto_tui.core.companions import TEMPLATES, companions
+from disinto_tui.core.envfile import EnvFile
+from disinto_tui.core.stack import StackInputs
+from disinto_tui.runs.adopt_look import Situation
+from disinto_tui.runs.init_model import NewFile
+from disinto_tui.runs.ops_files import file_mode
+
+OVERRIDE = "docker-compose.override.yml"
+
+
+def adopted_files(
+    instance: Instance,
+    inputs: StackInputs,
+    toml: tuple[str, bytes] | None,
+    env: EnvFile,
+    override: bytes | None,
+    compose: str,
+) -> list[NewFile]:
+    """The files to be, the compose file last. What is there and not ours to replace stays as it is."""
+    files = []
+    if toml is not None:
+        files.append(NewFile(f"projects/{toml[0]}", toml[1], note="a [factory] table at its end"))
+    files.append(NewFile(".env", env.data, secret=True, note="the pin"))
+    texts = {name: template(name) for name in TEMPLATES}
+    for companion in companions(inputs, texts):
+        if read_bytes(instance.path / companion.path) is None:
+            files.append(NewFile(companion.path, companion.text.encode()))
+    if override is not None:
+        files.append(NewFile(OVERRIDE, override, note="what is this factory's own"))
+    files.append(NewFile("docker-compose.yml", compose.encode(), note="made anew"))
+    for item in files:
+        # Who could read a file before can read it afterwards, but for `.env` when it is new.
+        mode = file_mode(instance.path / item.path)
+        item.mode = int(mode, 8) if mode else 0o600 if item.secret else 0o644
+    return files
+
+
+async def validated(instance: Instance, files: Sequence[NewFile], found: Situation) -> dict[str, Any]:
+    """What Compose makes of the files to be, every profile included. Raises Failed when it refuses them."""
+    scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
+    try:
+        named = {item.path: item.data for item in files}
+        present = read_bytes(instance.override_file)
+        override = named.get(OVERRIDE, present)
+        for name, data in ((".env", named[".env"]), ("docker-compose.yml", named["docker-compose.yml"])):
+            (scratch / name).touch(mode=0o600)
+            (scratch / name).write_bytes(data)
+        given = [str(scratch / "docker-compose.yml")]
+        if override is not None:
+            (scratch / OVERRIDE).touch(mode=0o600)
+            (scratch / OVERRIDE).write_bytes(override)
+            given.append(str(scratch / OVERRIDE))
+        target = compose_adapter.ComposeTarget(
+            found.found.name, str(instance.path), tuple(given), str(scratch / ".env"), found.engine.endpoint
+        )
+        result = await run(replace(compose_adapter.config_command(target), cwd=str(scratch)))
+        if not result.ok:
+            raise compose_adapter.refused(result)
+        return compose_adapter.parsed_config(result)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

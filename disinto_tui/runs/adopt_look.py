@@ -1,0 +1,226 @@
+"""Look at a stack that is to be adopted: files, `.env`, containers, what Compose says of them, and whose host it is.
+
+Reads only. What is not understood ends here, as a refusal with a next step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from disinto_tui.adapters.compose import config
+from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
+from disinto_tui.adapters.host import home
+from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.core.errors import BadInput, DisintoError, Refused
+from disinto_tui.core.lineage import Lineage, build_inputs, recognise
+from disinto_tui.core.model import Project
+from disinto_tui.core.project import ProjectsReading, problems_error, read_projects
+from disinto_tui.runs.env import load_env, refuse_both
+from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.holder import refuse_unfinished
+from disinto_tui.runs.project import OTHER_NAMES, Found, find_project
+
+NOMAD_PLACES = ("etc/nomad.d", "etc/nomad", "srv/disinto")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What was found. `files` are (name, text) in Compose's order; `compose_says` is "" when Compose accepts them, else
+    why not; `names` the local names of images by id; `volumes` the project's named volumes."""
+
+    instance: Instance
+    engine: Engine
+    info: EngineInfo
+    found: Found
+    lineage: Lineage
+    files: tuple[tuple[str, str], ...]
+    compose_says: str
+    project_files: tuple[tuple[str, bytes], ...]
+    projects: tuple[Project, ...]
+    volumes: frozenset[str]
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Containers by service."""
+        return {service_of(item): item for item in self.found.containers}
+
+    @property
+    def live(self) -> dict[str, dict[str, Any]]:
+        """Those that run."""
+        return {
+            name: item
+            for name, item in self.containers.items()
+            if container_state(item) not in ("exited", "created", "dead")
+        }
+
+
+def nomad_signs(root: Path = Path("/"), environ: Mapping[str, str] | None = None) -> list[str]:
+    """What says that Nomad manages factories on this host (facts: 12), each in words; [] is the usual case."""
+    signs = [f"/{place} exists" for place in NOMAD_PLACES if (root / place).exists()]
+    if (os.environ if environ is None else environ).get("NOMAD_ADDR"):
+        signs.append("NOMAD_ADDR is set")
+    for comm in (root / "proc").glob("[0-9]*/comm"):
+        try:
+            if comm.read_text().strip() == "nomad":
+                signs.append(f"a nomad agent runs (process {comm.parent.name})")
+                break
+        except OSError:
+            continue
+    return signs
+
+
+async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
+    """Look. Raises Refused (Nomad, several projects, other files, what is not understood), BadInput (an `.env` or a
+    project file that cannot be read), Unavailable."""
+    refuse_unfinished(instance)
+    opened = await load_env(instance)
+    refuse_both(opened)
+    engine = Engine(await find_endpoint())
+    info = await engine.info()
+    found = await find_project(engine, instance, opened)
+    _refuse_nomad(found, root)
+    if opened.kind == "sealed":
+        raise Refused(
+            f"There is a {instance.sealed_env_file.name} in {instance.path}.",
+            "Adopting writes several variables of .env, and sops is asked for one at a time only.",
+            "Decrypt it to .env, move it away, adopt, and seal it again; every other command works with it as it is.",
+            code="env.sealed",
+        )
+    _refuse_files(instance, found)
+    files = _read(found.files)
+    project_files = tuple((path.name, path.read_bytes()) for path in instance.project_files())
+    reading = read_projects(project_files)
+    environ = {"HOME": str(home()), **found.env.values}
+    local = [agent.service for project in _drafts(reading) for agent in project.agents]
+    running = [service_of(item) for item in found.containers]
+    first = recognise(files, found.env.values)
+    gone = [path for path in build_inputs(first.data).values() if not (instance.path / path).exists()]
+    lineage = recognise(files, found.env.values, missing=gone, local_agents=local, running=running)
+    _refuse(instance, lineage)
+    projects = _projects(instance, reading)
+    says = ""
+    try:
+        await config(found.target(instance, engine.endpoint))
+    except DisintoError as error:
+        says = error.why
+    volumes = frozenset(str(item["Name"]) for item in await engine.call(_all_volumes))
+    return Situation(
+        instance,
+        engine,
+        info,
+        found,
+        lineage,
+        files,
+        says,
+        project_files,
+        projects,
+        volumes,
+        environ,
+    )
+
+
+def _all_volumes(client: Any) -> list[dict[str, Any]]:
+    return list(client.volumes()["Volumes"] or ())
+
+
+def _drafts(reading: ProjectsReading) -> list[Project]:
+    return [item.source.project for item in reading.readings if item.source is not None]
+
+
+def _read(paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    found = ((Path(path).name, read_bytes(Path(path))) for path in paths)
+    return tuple((name, data.decode(errors="replace")) for name, data in found if data is not None)
+
+
+def _refuse_nomad(found: Found, root: Path) -> None:
+    signs = nomad_signs(root)
+    if signs and not found.containers:
+        raise Refused(
+            "This host's factory seems to be managed by Nomad.",
+            f"{signs[0][0].upper()}{signs[0][1:]}, and no compose project runs from this directory; "
+            "two managers of one factory would undo each other's work.",
+            "Change versions with Nomad there; if it is a stopped compose factory, start it once "
+            "(`docker compose up -d`) and adopt it then.",
+            code="nomad",
+            details=signs,
+        )
+
+
+def _refuse_files(instance: Instance, found: Found) -> None:
+    others = [name for name in OTHER_NAMES if (instance.path / name).exists()]
+    if others:
+        better = "docker-compose.override.yml" if "override" in others[0] else "docker-compose.yml"
+        raise Refused(
+            f"There is a {others[0]} in {instance.path}.",
+            "A hand-typed `docker compose` there reads that file, and this tool writes docker-compose.yml.",
+            f"Rename it: `mv {others[0]} {better}` (what runs does not notice), then adopt again.",
+            code="compose.other_name",
+        )
+    known = [str(instance.compose_file), str(instance.override_file)]
+    more = [path for path in found.files if os.path.realpath(path) not in map(os.path.realpath, known)]
+    if more and found.files:
+        names = ", ".join(Path(path).name for path in more)
+        raise Refused(
+            f"The stack is made from other files, too: {names}.",
+            "After adopting there are two, docker-compose.yml and docker-compose.override.yml.",
+            "Merge them into docker-compose.override.yml, take COMPOSE_FILE out of .env, "
+            "start it so once, and adopt it then.",
+            code="compose.files",
+        )
+
+
+def _refuse(instance: Instance, lineage: Lineage) -> None:
+    if not lineage.refusals:
+        return
+    first, *more = lineage.refusals
+    text = f"{first.text[0].upper()}{first.text[1:]}."
+    kind = BadInput if first.slug == "none" else Refused
+    raise kind(
+        f"The stack in {instance.path} cannot be adopted.",
+        text,
+        f"{first.now[0].upper()}{first.now[1:]}." if first.now else "Mend it, then try again.",
+        code="instance.none" if first.slug == "none" else f"adopt.{first.slug}",
+        details=[str(item) for item in more],
+    )
+
+
+def _projects(instance: Instance, reading: ProjectsReading) -> tuple[Project, ...]:
+    if not reading.readings:
+        raise BadInput(
+            f"There is no project file in {instance.path}.",
+            "What agents work on stands in projects/*.toml; without one they run and do nothing.",
+            "Write projects/NAME.toml (`disinto init --sample` shows one), then adopt again.",
+            code="config.none",
+        )
+    if reading.errors:
+        raise problems_error(reading.problems)
+    return tuple(sorted(reading.projects, key=lambda project: project.name))
+
+
+def image_names(containers: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """For each service with a container: the reference it was started from, and the image's id."""
+    return {
+        name: (str((item.get("Config") or {}).get("Image", "")), str(item["Image"]))
+        for name, item in containers.items()
+    }
+
+
+def anonymous_at(container: Mapping[str, Any], path: str) -> str:
+    """The anonymous volume that a container has at a path, "" when there is none (64 hex digits: facts, 3.8)."""
+    for mount in container.get("Mounts") or ():
+        name = str(mount.get("Name", ""))
+        if str(mount.get("Destination", "")).rstrip("/") == path and mount.get("Type") == "volume":
+            anonymous = len(name) == 64 and set(name) <= set("0123456789abcdef")
+            return name if anonymous else ""
+    return ""
+
+
+def mounted_at(container: Mapping[str, Any], paths: Sequence[str]) -> set[str]:
+    """Which of the paths have a mount of their own that outlives the container."""
+    found = {str(mount.get("Destination", "")).rstrip("/") for mount in container.get("Mounts") or ()}
+    return {path for path in paths if path in found and not anonymous_at(container, path)}

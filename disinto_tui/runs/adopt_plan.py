@@ -1,0 +1,333 @@
+"""The steps of `adopt` and what it says: dangers first, then what was found, moved and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from disinto_tui.adapters.instance import read_bytes
+from disinto_tui.core import stack_forms as forms
+from disinto_tui.core.errors import Refused
+from disinto_tui.core.image import local_name
+from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS
+from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
+from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
+from disinto_tui.runs import preflight
+from disinto_tui.runs.adopt_look import Situation, anonymous_at, image_names, mounted_at
+from disinto_tui.runs.health import container_state
+from disinto_tui.runs.init_files import change_of
+from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
+from disinto_tui.runs.ops_files import digest, file_mode
+from disinto_tui.runs.ops_stack import image_is_here
+
+if TYPE_CHECKING:
+    from disinto_tui.runs.adopt import Outcome
+
+_DIRECTORIES = ("projects", "state", SITE_DIRECTORY, CADDYFILE.rpartition("/")[0])
+
+
+async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
+    """The plan, and the files it will put in place. Raises Refused for data of which nobody knows where it is."""
+    found = outcome.situation
+    instance = found.instance
+    changes = [change_of(instance, item) for item in outcome.files]
+    definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
+    active = active_services(definitions, found.found.env.values)
+    rescues, left = _rescues(outcome, definitions)
+    pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
+    preflight.check_disk(pulls, found.info, found.engine.endpoint)
+    settled = all(item.action == "keep" for item in changes)
+    steps = [] if settled else _steps(outcome, changes, rescues, pulls, active)
+    dangers = [str(item) for item in found.lineage.findings if item.severity == "danger"]
+    dangers += [str(item) for item in outcome.carried.dropped if item.danger]
+    dangers += [str(change) for change in outcome.changes if change.danger]
+    dangers += left
+    plan = Plan(
+        "adopt",
+        f"Adopt {found.found.name}",
+        str(instance.path),
+        found.found.name,
+        found.engine.endpoint,
+        tuple(steps),
+        tuple(changes),
+        _services(found, active, settled),
+        tuple(pulls),
+        downtime=_downtime(found, rescues) if found.live else "none, nothing runs",
+        undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
+        dangers=tuple(dict.fromkeys(dangers)),
+        notes=tuple(_notes(outcome)),
+        on_failure="undo",
+        facts={
+            "from": "",
+            "to": outcome.pin.reference if found.live else "",
+            "digest": outcome.pin.digest,
+            "adopt": _report(outcome, rescues),
+            "by_hand": _by_hand(found),
+            "summary": (f"{found.found.name} is adopted: {outcome.pin.reference}.", *_next(outcome)),
+        },
+    )
+    staged = {
+        item.path: item.data
+        for item, change in zip(outcome.files, changes, strict=True)
+        if change.action != "keep"
+    }
+    return plan, staged if steps else {}
+
+
+def _next(outcome: Outcome) -> list[str]:
+    lines = ["`disinto use VERSION` switches from now on; `disinto adopt --undo` goes back to how it was."]
+    return lines if outcome.situation.live else ["Nothing was started: `disinto up` does.", *lines]
+
+
+def _report(outcome: Outcome, rescues: list[dict[str, Any]]) -> dict[str, Any]:
+    """For `--json`: everything that was found, moved and dropped."""
+    found = outcome.situation
+    return {
+        **found.lineage.to_json(),
+        "compose": found.compose_says or "accepted",
+        "running": sorted(found.live),
+        "stopped": sorted(set(found.containers) - set(found.live)),
+        "pin": outcome.pin.reference,
+        "moved": list(outcome.carried.moved),
+        "dropped": [asdict(item) for item in outcome.carried.dropped],
+        "changes": [asdict(item) for item in outcome.changes],
+        "data": [{key: item[key] for key in ("service", "path", "target", "source")} for item in rescues],
+        "drift": _drift(found),
+    }
+
+
+def _drift(found: Situation) -> list[str]:
+    """Where what runs is not what the files say."""
+    lines = []
+    services = found.lineage.data.get("services") or {}
+    images = image_names(found.containers)
+    for name, item in services.items():
+        if item.get("build") or name not in images or "$" in str(item.get("image", "")):
+            continue
+        wanted, runs = str(item.get("image", "")), images[name][0]
+        if wanted and wanted != runs:
+            lines.append(f"{name} runs {runs}, and the file says {wanted}")
+    return lines
+
+
+def _notes(outcome: Outcome) -> list[str]:
+    found, pin = outcome.situation, outcome.pin
+    lineage = found.lineage
+    lines = [f"this stack is {GENERATIONS[lineage.generation]}; {lineage.mode} mode"]
+    modes = ", ".join(f"{item.name} {item.mode}" for item in lineage.services if item.mode != "image")
+    if modes:
+        lines.append(f"by service: {modes}")
+    runs = ", ".join(sorted(found.live)) or "nothing"
+    lines.append(f"runs now: {runs}")
+    if found.compose_says:
+        lines.append(f"Compose does not accept the present files: {found.compose_says}")
+    if pin.keep:
+        lines.append(
+            f"agents go on with the image that runs, under a name of its own: {local_name(pin.reference)}"
+        )
+    lines += [f"found: {item}" for item in lineage.findings if item.severity != "danger"]
+    lines += _drift(found)
+    lines += [f"goes to docker-compose.override.yml: {text}" for text in outcome.carried.moved]
+    lines += [str(item) for item in outcome.carried.dropped if not item.danger]
+    lines += [str(change) for change in outcome.changes if not change.danger]
+    return list(dict.fromkeys([*lines, *found.found.notes]))
+
+
+def _services(found: Situation, active: Mapping[str, Any], settled: bool) -> tuple[ServiceChange, ...]:
+    if settled or not found.live:
+        return ()
+    made = []
+    for name, item in active.items():
+        image = str(item.get("image", ""))
+        if name in found.containers:
+            made.append(ServiceChange(name, "recreate", "its definition changes", image))
+        else:
+            made.append(ServiceChange(name, "create", "the stack did not have it", image))
+    others = sorted(set(found.containers) - set(active))
+    return (*made, *(ServiceChange(name, "untouched", "not started by `up`") for name in others))
+
+
+def _downtime(found: Situation, rescues: list[dict[str, Any]]) -> str:
+    stopped = sorted({item["service"] for item in rescues})
+    extra = f"; {', '.join(stopped)} also while its data is copied" if stopped else ""
+    return f"about 0.5 s for each recreated service{extra}"
+
+
+def _by_hand(found: Situation) -> list[str]:
+    files = " ".join(f"-f {part}" for part in found.found.files)
+    return [
+        f"the files as they were are in {found.instance.private / 'adopted'}",
+        f"docker compose -p {found.found.name} --project-directory {found.instance.path} {files} "
+        f"up -d --no-build --pull never {' '.join(sorted(found.live))}",
+    ]
+
+
+# -- data ------------------------------------------------------------------------------------------------------
+
+
+def _rescues(outcome: Outcome, definitions: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What has to be copied into named volumes before containers are recreated; and what stays out of sight, in words.
+
+    A path of the new stack that has a named volume, and in the present container either an anonymous one or none.
+    """
+    found = outcome.situation
+    names: Mapping[str, Any] = outcome.stack.get("volumes") or {}
+    rescues: list[dict[str, Any]] = []
+    left: list[str] = []
+    for service, container in found.containers.items():
+        mounts = forms.mounts((definitions.get(service) or {}).get("volumes"))
+        held = mounted_at(container, list(mounts))
+        for path, mount in mounts.items():
+            if path in held or mount.read_only:
+                continue
+            source = anonymous_at(container, path)
+            if mount.kind != "volume" or not mount.source:
+                if source:
+                    left.append(
+                        f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
+                    )
+                continue
+            target = str((names.get(mount.source) or {}).get("name") or f"{found.found.name}_{mount.source}")
+            if target in found.volumes and not (service == "forgejo" and path == FORGEJO_DATA):
+                if source:
+                    left.append(
+                        f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
+                    )
+                continue
+            rescues.append(
+                {
+                    "service": service,
+                    "container": str(container["Id"]),
+                    "path": path,
+                    "volume": mount.source,
+                    "target": target,
+                    "image": str(container["Image"]),
+                    "running": service in found.live,
+                    "source": source or "the container itself",
+                }
+            )
+        for mount in container.get("Mounts") or ():
+            path = str(mount.get("Destination", ""))
+            if service in definitions and path not in mounts and (source := anonymous_at(container, path)):
+                left.append(
+                    f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
+                )
+    _refuse_lost_forgejo(outcome, definitions)
+    return rescues, left
+
+
+def _refuse_lost_forgejo(outcome: Outcome, definitions: Mapping[str, Any]) -> None:
+    found = outcome.situation
+    old = found.lineage.data.get("services", {}).get("forgejo")
+    target = f"{found.found.name}_forgejo-data"
+    if (
+        old is None
+        or "forgejo" in found.containers
+        or "forgejo" not in definitions
+        or target in found.volumes
+    ):
+        return
+    if FORGEJO_DATA in forms.mounts(old.get("volumes")):
+        return
+    raise Refused(
+        "Nobody knows where Forgejo's data is.",
+        f"The compose file mounts nothing at {FORGEJO_DATA}, and there is no container of it: "
+        "its data would be in an anonymous volume that nothing names.",
+        f"Find it (`docker volume ls -f dangling=true`) and copy it into a volume called {target}; "
+        f"if there is none, `docker volume create {target}` says so. Then adopt again.",
+        code="adopt.forgejo_data",
+    )
+
+
+# -- steps -----------------------------------------------------------------------------------------------------
+
+
+def _pin_pull(outcome: Outcome) -> ImagePull:
+    pin = outcome.pin
+    return ImagePull(local_name(pin.reference), pin.digest, pin.size, pin.here or pin.keep)
+
+
+async def _pulls(outcome: Outcome, active: Mapping[str, Any]) -> list[ImagePull]:
+    pin = _pin_pull(outcome)
+    wanted = {pin.reference: pin}
+    engine = outcome.situation.engine
+    for item in active.values():
+        image = str(item.get("image", ""))
+        if image and image not in (outcome.pin.reference, pin.reference):
+            wanted.setdefault(image, ImagePull(image, here=await image_is_here(engine, image, "")))
+    return list(wanted.values())
+
+
+def _steps(
+    outcome: Outcome,
+    changes: list[FileChange],
+    rescues: list[dict[str, Any]],
+    pulls: list[ImagePull],
+    active: Mapping[str, Any],
+) -> list[Step]:
+    found, pin, instance = outcome.situation, outcome.pin, outcome.situation.instance
+    images = image_names(found.containers)
+    agents = {images[kind.name][1] for kind in found.lineage.services if kind.agents and kind.name in images}
+    kept = sorted(agents | ({pin.image} if pin.image else set()))
+    well = [
+        name
+        for name, item in found.live.items()
+        if container_state(item) in ("healthy", "running", "starting")
+    ]
+    before = {
+        "files": list(found.found.files),
+        "images": {name: list(pair) for name, pair in images.items()},
+        "ids": {name: str(item["Id"]) for name, item in found.containers.items()},
+        "live": sorted(found.live),
+        "there": sorted(found.containers),
+        "well": sorted(well),
+    }
+    steps = [
+        Step("before", "Note what runs", "old-stack", before, "undo brings it back", writes=False),
+    ]
+    if kept:
+        what = {"images": kept, "reference": ""}
+        steps.append(
+            Step("keep", "Keep the images that run", "keep-image", what, "so that undo works offline")
+        )
+    todo = [item for item in pulls if not item.here]
+    if todo:
+        wanted = [{"reference": item.reference, "digest": item.digest} for item in todo]
+        steps.append(Step("pull", "Pull images", "pull", {"images": wanted}, "not on this host yet"))
+    written = [item for item, change in zip(outcome.files, changes, strict=True) if change.action != "keep"]
+    saved = {"files": [item.path for item in written]}
+    steps.append(
+        Step("originals", "Keep the files as they are", "keep-originals", saved, "for `adopt --undo`")
+    )
+    missing = [
+        {"path": name, "mode": "755", **({"owner": "1000"} if name == "state" else {})}
+        for name in _DIRECTORIES
+        if not (instance.path / name).is_dir()
+    ]
+    for number, item in enumerate(rescues):
+        title = f"Copy {item['service']}'s data into {item['target']}"
+        why = f"{item['path']} has no volume of its own"
+        steps.append(Step(f"data-{number}", title, "rescue-data", item, why, atomic=True))
+    if missing:
+        steps.append(Step("directories", "Make directories", "directories", {"directories": missing}))
+    wanted = [
+        {
+            "path": item.path,
+            "mode": oct(item.mode)[2:],
+            "mode_before": file_mode(instance.path / item.path),
+            "before": digest(read_bytes(instance.path / item.path)),
+            "after": digest(item.data),
+        }
+        for item in written
+    ]
+    steps.append(
+        Step("files", "Write files", "files", {"files": wanted}, "each backed up and replaced whole")
+    )
+    if found.live:
+        steps.append(Step("up", "Start the adopted stack", "up", {}, "docker compose up", atomic=True))
+        waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
+        steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
+        record = {"reference": pin.reference, "images": sorted(agents)}
+        steps.append(Step("record", "Keep it as known good", "record-good", record))
+    return steps

@@ -1,0 +1,165 @@
+"""Plan `disinto adopt --undo`: the files as they were to the byte, and the old stack runs again.
+
+Versions may have been switched since: of the files only the pin has changed then, and what matters is the data, which
+stays in its volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.journal import RunDir, list_runs, run_status
+from disinto_tui.core.envfile import EnvFile
+from disinto_tui.core.errors import BadInput, DisintoError, Refused
+from disinto_tui.core.plan import FileChange, Plan, ServiceChange, Step
+from disinto_tui.runs.adopt import Prepared
+from disinto_tui.runs.health import service_of
+from disinto_tui.runs.holder import refuse_unfinished
+from disinto_tui.runs.ops_adopt import originals, put_back_files
+from disinto_tui.runs.ops_files import digest
+
+KIND = "adopt-undo"
+
+
+async def plan_adopt_undo(instance: Instance) -> Prepared:
+    """Plan the way back. Raises BadInput when nothing was adopted here, Refused when files were changed since, or are
+    gone; Unavailable without an engine."""
+    refuse_unfinished(instance)
+    run = _adopted(instance)
+    plan = run.plan()
+    files = [dict(item) for step in plan.steps if step.op == "files" for item in step.params["files"]]
+    pin = str(plan.facts["adopt"]["pin"])
+    _refuse_changed(instance, files, pin)
+    staged = _originals(instance, run, files)
+    before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
+    made = [
+        item["path"] for step in plan.steps if step.op == "directories" for item in step.params["directories"]
+    ]
+    engine = Engine(plan.endpoint)
+    now = {service_of(item): item for item in await engine.containers(plan.project)}
+    await _refuse_images(engine, before)
+    back = {"files": put_back_files(instance, run.id, files), "directories": list(reversed(made))}
+    # Nothing ran when it was adopted: what was started since is not of the old stack, and goes.
+    stack = {**before, "ids": {}, "act": True}
+    steps = (
+        Step("files", "Put the files back", "put-back", back, "to the byte"),
+        Step("stack", "Start the old stack", "old-stack", stack, "with the images it had", atomic=True),
+    )
+    services = [
+        ServiceChange(name, "recreate" if name in now else "create", "as it was", before["images"][name][0])
+        for name in before["live"]
+    ]
+    services += [
+        ServiceChange(name, "remove", "it was not there before; volumes stay")
+        for name in sorted(set(now) - set(before["there"]))
+    ]
+    return Prepared(
+        Plan(
+            KIND,
+            f"Take the adoption of {plan.project} back",
+            str(instance.path),
+            plan.project,
+            plan.endpoint,
+            steps,
+            tuple(_change(instance, item) for item in files),
+            tuple(services),
+            downtime="about 0.5 s for each service" if before["live"] else "none, nothing ran before",
+            undo="`disinto adopt` again",
+            notes=(
+                "data stays in its volumes, with everything that was written since",
+                *(f"{item} is kept: it is data" for item in _copies(plan)),
+            ),
+            facts={"undoes": run.id, "summary": (f"{plan.project} is as it was before it was adopted.",)},
+        ),
+        staged,
+    )
+
+
+def _copies(plan: Plan) -> list[str]:
+    return [f"the volume {step.params['target']}" for step in plan.steps if step.op == "rescue-data"]
+
+
+def _adopted(instance: Instance) -> RunDir:
+    for run in list_runs(instance):
+        kind = run.plan().kind
+        if kind not in ("adopt", "init", KIND) or run_status(run) != "done":
+            continue
+        if kind == "adopt":
+            return run
+        if kind == "init":
+            raise Refused(
+                "An init came after the adoption.",
+                f"{run.id} made files anew, so the adoption cannot be taken out from under it.",
+                f"The files as they were are in {instance.private / 'adopted'}.",
+                code="adopt.init_since",
+            )
+        break
+    raise BadInput(
+        "There is no adoption to take back.",
+        f"No run of `disinto adopt` was finished in {instance.path}, or it is taken back already.",
+        "`disinto runs` lists what was done.",
+        code="adopt.none",
+    )
+
+
+def _refuse_changed(instance: Instance, files: list[dict[str, Any]], pin: str) -> None:
+    changed = []
+    for item in files:
+        data = read_bytes(instance.path / item["path"])
+        if digest(data) == item["after"]:
+            continue
+        if item["path"] == ".env" and data is not None and _only_the_pin(data, pin, item["after"]):
+            continue
+        changed.append(item["path"])
+    if changed:
+        raise Refused(
+            f"{' and '.join(changed)} {'was' if len(changed) == 1 else 'were'} changed since it was adopted.",
+            "Putting the old files back would lose that.",
+            "Keep a copy of what is yours, put the adopted file back "
+            "(`disinto runs` names the run, its directory has it), or adopt again to take the change in.",
+            code="adopt.changed",
+        )
+
+
+def _only_the_pin(data: bytes, pin: str, after: str) -> bool:
+    try:
+        return digest(EnvFile.parse(data).set("AGENTS_IMAGE", pin).data) == after
+    except DisintoError:
+        return False
+
+
+def _originals(instance: Instance, run: RunDir, files: list[dict[str, Any]]) -> dict[str, bytes]:
+    staged: dict[str, bytes] = {}
+    for item in files:
+        if not item["before"]:
+            continue
+        data = read_bytes(originals(instance, run.id) / item["path"])
+        if data is None or digest(data) != item["before"]:
+            raise Refused(
+                f"The original {item['path']} is not there any more.",
+                f"{originals(instance, run.id)} should have it.",
+                "Restore it from a backup of your own.",
+                code="adopt.originals",
+            )
+        staged[item["path"]] = data
+    return staged
+
+
+async def _refuse_images(engine: Engine, before: Mapping[str, Any]) -> None:
+    for name in before["live"]:
+        reference, image = before["images"][name]
+        if await engine.image(image) is None:
+            raise Refused(
+                f"The image that {name} ran is gone.",
+                f"{reference} ({image[7:19]}) is not on this host any more, so the old stack would not start.",
+                "Build or pull it again under that name, then try again.",
+                code="adopt.image",
+            )
+
+
+def _change(instance: Instance, item: Mapping[str, Any]) -> FileChange:
+    secret = item["path"] == ".env"
+    return FileChange(item["path"], "change" if item["before"] else "remove", secret=secret, note="as it was")
