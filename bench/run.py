@@ -14,6 +14,7 @@ idle         Home 6 s after its start, for 10 s: CPU from /proc/PID/stat (childr
              bytes on the terminal, and resident memory, each of the whole process tree.
 home_data    From first paint to the frame that names every service of a running factory with version and health;
              the same by hand, `docker compose ps` and `config`, beside it. Needs an engine.
+doctor       `disinto doctor` as a whole process on that factory; `docker compose config` beside it. Needs an engine.
 log_view     The run screen on a pseudo-terminal, following a run that another process journals: lines a second from
              the word go until the last line is on the screen (yardstick: the writer with nobody watching); from
              a key pressed every 50 ms to its echo in the header (yardstick: the same before the flood); resident
@@ -58,6 +59,7 @@ BENCHES = (
     "first_paint",
     "idle",
     "home_data",
+    "doctor",
     "log_view",
     "version_list",
     "registry",
