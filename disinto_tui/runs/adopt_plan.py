@@ -12,6 +12,7 @@ from disinto_tui.core.errors import Refused
 from disinto_tui.core.image import local_name
 from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
+from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
 from disinto_tui.runs.adopt_look import Situation, anonymous_at, image_names, mounted_at
@@ -20,6 +21,7 @@ from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
 from disinto_tui.runs.ops_files import digest, file_mode
 from disinto_tui.runs.ops_stack import image_is_here
+from disinto_tui.runs.shadows import shadows_of
 
 if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Outcome
@@ -35,6 +37,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
     active = active_services(definitions, found.found.env.values)
     rescues, left = _rescues(outcome, definitions)
+    shadows = await _shadows(outcome, definitions, rescues)
     pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
     settled = all(item.action == "keep" for item in changes)
@@ -43,6 +46,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     dangers += [str(item) for item in outcome.carried.dropped if item.danger]
     dangers += [str(change) for change in outcome.changes if change.danger]
     dangers += left
+    dangers += [item.words for item in shadows if item.severity == "problem"]
     plan = Plan(
         "adopt",
         f"Adopt {found.found.name}",
@@ -56,7 +60,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         downtime=_downtime(found, rescues) if found.live else "none, nothing runs",
         undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
         dangers=tuple(dict.fromkeys(dangers)),
-        notes=tuple(_notes(outcome)),
+        notes=(*_notes(outcome), *(item.words for item in shadows if item.severity == "warning")),
         on_failure="undo",
         facts={
             "from": "",
@@ -73,6 +77,22 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         if change.action != "keep"
     }
     return plan, staged if steps else {}
+
+
+async def _shadows(
+    outcome: Outcome, definitions: Mapping[str, Any], rescues: list[dict[str, Any]]
+) -> list[Shadow]:
+    """What the adopted stack would lose or hide beyond what is copied first."""
+    found = outcome.situation
+    told = {(item["service"], item["path"]) for item in rescues}
+    shadows = await shadows_of(
+        found.engine,
+        found.instance,
+        outcome.pin.reference if await found.engine.image(local_name(outcome.pin.reference)) else "",
+        found=found.found,
+        definitions=definitions,
+    )
+    return [item for item in shadows if (item.service, item.path) not in told]
 
 
 def _next(outcome: Outcome) -> list[str]:

@@ -44,6 +44,18 @@ class Old:
         )
         assert done.returncode == 0, done.stderr
 
+    def accepted(self) -> bool:
+        """Whether Compose takes the files as they are."""
+        done = subprocess.run(
+            ["docker", "compose", "config", "-q"],
+            capture_output=True,
+            check=False,
+            env=self.factory.cli.environment(),
+            cwd=self.factory.directory,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.returncode == 0
+
     def sh(self, service: str, script: str) -> str:
         return self.engine.docker("exec", f"{self.project}-{service}", "sh", "-c", script).stdout
 
@@ -94,8 +106,8 @@ def lay_out(
 ) -> Old:
     """The directory of a factory of that shape: real names replaced by stand-ins, ports by free ones."""
     project = f"{engine.prefix}-{shape}"
-    cli = Cli(home, home / "factory", engine.endpoint)
-    directory = home / "factory"
+    directory = home / project
+    cli = Cli(home, directory, engine.endpoint)
     for name in ("projects", "docker", "state"):
         (directory / name).mkdir(parents=True)
     text = SHAPES[shape].text
@@ -136,6 +148,7 @@ def end(old: Old, *names: str) -> None:
         old.engine.docker("rmi", name, check=False)
 
 
+@pytest.mark.slow
 def test_a_stack_that_builds_is_adopted_switched_twice_and_taken_back(
     tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
 ) -> None:
@@ -220,6 +233,7 @@ staging_deploy = "{busybox}"
 """
 
 
+@pytest.mark.slow
 def test_a_forgejo_in_an_anonymous_volume_is_not_recreated_before_its_data_is_copied(
     tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
 ) -> None:
@@ -274,6 +288,7 @@ def test_a_forgejo_in_an_anonymous_volume_is_not_recreated_before_its_data_is_co
         end(old)
 
 
+@pytest.mark.slow
 def test_what_does_not_come_up_is_taken_back_by_itself(
     tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
 ) -> None:
@@ -295,5 +310,63 @@ def test_what_does_not_come_up_is_taken_back_by_itself(
         assert (old.running(), old.image_of("agents")) == (ran, image)
         assert old.sh("forgejo", "cat /data/deep/file") == "precious\n"
         assert old.adopt("--undo", "--yes").code == 2  # there is nothing to take back any more
+    finally:
+        end(old)
+
+
+STOPPED = [name for name in SHAPES if name not in ("apr", "tracked")]
+
+
+@pytest.mark.parametrize("shape", STOPPED)
+def test_a_stopped_stack_of_any_generation_is_adopted_and_taken_back(
+    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages, shape: str
+) -> None:
+    """Nothing is started; files that Compose refuses go over into ones that it takes; undo is exact to the byte."""
+    qwen = '[agents.qwen]\nbase_url = "http://model:8080"\nmodel = "q"\nforge_user = "qwen-bot"\n'
+    toml = qwen if shape in ("half-written", "mixed") else ""
+    old = lay_out(tmp_path, engine, names, sample_images, shape, toml=toml, override=SHAPES[shape].override)
+    try:
+        if "forgejo-anonymous" in SHAPES[shape].slugs:
+            said = old.adopt("--dry-run", "--version", sample_images.reference("v0.1.0"))
+            assert said.code == 4, said.err
+            assert "Nobody knows where Forgejo's data is." in said.err
+            engine.docker("volume", "create", "--label", engine.label, f"{old.project}_forgejo-data")
+        before = {name: (data, mode(old, name)) for name, data in old.factory.files().items()}
+        assert old.accepted() == SHAPES[shape].valid
+        said = old.adopt("--yes", "--version", sample_images.reference("v0.1.0"))
+        assert said.code == 0, said.err
+        assert old.running() == []
+        assert old.accepted()
+        assert (
+            f"AGENTS_IMAGE={sample_images.reference('v0.1.0')}"
+            in (old.factory.directory / ".env").read_text()
+        )
+        said = old.adopt("--undo", "--yes")
+        assert said.code == 0, said.err
+        assert {name: (data, mode(old, name)) for name, data in old.factory.files().items()} == before
+        assert not (old.factory.directory / "site").exists()
+    finally:
+        end(old, f"{old.project}_none")
+        engine.docker("volume", "rm", f"{old.project}_forgejo-data", check=False)
+
+
+def mode(old: Old, name: str) -> int:
+    return (old.factory.directory / name).stat().st_mode
+
+
+def test_a_file_changed_since_is_not_overwritten_by_the_way_back(
+    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
+) -> None:
+    old = lay_out(tmp_path, engine, names, sample_images, "head")
+    try:
+        said = old.adopt("--dry-run")
+        assert said.code == 2 and "Nobody knows which version this factory runs." in said.err
+        assert old.adopt("--yes", "--version", sample_images.reference("v0.1.0")).code == 0
+        file = old.factory.directory / ".env"
+        file.write_text(file.read_text() + "MINE=1\n")
+        said = old.adopt("--undo", "--yes")
+        assert said.code == 4, said.err
+        assert ".env was changed since it was adopted." in said.err
+        assert "MINE=1" in file.read_text()
     finally:
         end(old)
