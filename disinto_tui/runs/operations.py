@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from disinto_tui.runs.idle import WaitIdle
 from disinto_tui.runs.ops_adopt import KeepOriginals, OldStack, PutBack, RescueData
 from disinto_tui.runs.ops_approval import RequestMerge, RequestProtection
+from disinto_tui.runs.ops_build import BuildImage
 from disinto_tui.runs.ops_doctor import Modes, RemoveLeftovers
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
-from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
+from disinto_tui.runs.ops_images import PushImage, TagImage
 from disinto_tui.runs.ops_keep import KeepImage, NameImage, RecordGood
 from disinto_tui.runs.ops_request import RequestBranch, RequestFile, RequestPull
 from disinto_tui.runs.ops_restart import RestartAgents

@@ -15,7 +15,7 @@ from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import DisintoError, Failed
 from disinto_tui.core.plan import Plan, Step, plan_from_json, plan_to_json
 from disinto_tui.runs.history import Entry
-from disinto_tui.runs.ops_images import built_image, engine_of
+from disinto_tui.runs.ops_build import built_image, engine_of
 from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
 from disinto_tui.runs.runner import Context, Operation, Place, last_state
 

@@ -15,7 +15,8 @@ from disinto_tui.adapters.instance import read_bytes, replace_file, write_privat
 from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.events import StepEnded, StepStarted
-from disinto_tui.runs.ops_images import PushImage, built_image, engine_of
+from disinto_tui.runs.ops_build import built_image, engine_of
+from disinto_tui.runs.ops_images import PushImage
 from disinto_tui.runs.ops_tags import done_after_all, forge_token
 from disinto_tui.runs.runner import Context, Place
 

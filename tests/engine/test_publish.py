@@ -13,10 +13,12 @@ import pytest
 
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir, create_run
+from disinto_tui.adapters.process import Command, LineSink, Result, run
 from disinto_tui.core.events import Progress, RunEnded, StepEnded
 from disinto_tui.core.plan import Plan, Step
-from disinto_tui.runs import ops_images
-from disinto_tui.runs.ops_images import BuildImage, PushImage, TagImage
+from disinto_tui.runs import ops_build, ops_images
+from disinto_tui.runs.ops_build import BuildImage
+from disinto_tui.runs.ops_images import PushImage, TagImage
 from disinto_tui.runs.runner import Operation, execute
 from tests.support.engine import Engine, inspect
 from tests.support.git_server import checkout, commit, git
@@ -199,6 +201,42 @@ async def test_a_registry_that_is_not_there_is_tried_again_and_finished_later(
 
 async def never_done(self: PushImage, ctx: object, params: object) -> None:
     """Whatever the registry has, push."""
+
+
+@pytest.mark.parametrize("often", [1, 9])
+async def test_a_builder_whose_log_breaks_off_is_asked_again(
+    engine: Engine,
+    guarded: Registry,
+    tree: Path,
+    tmp_path: Path,
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    often: int,
+) -> None:
+    """Its client was not done reading when the engine left: what is built is in the cache, the log is not whole."""
+    asked = 0
+
+    async def flaky(command: Command, *, on_lines: LineSink) -> Result:
+        nonlocal asked
+        asked += 1
+        if asked > often:
+            return await run(command, on_lines=on_lines)
+        on_lines(
+            "err", ["ERROR: failed to receive status: rpc error: code = Canceled desc = context canceled"]
+        )
+        return Result(command, 1, "", "")
+
+    monkeypatch.setattr(ops_build, "run", flaky)
+    reference = f"{guarded.address}/pub/agents:v0.5.{often}"
+    names.append(reference)
+    making = Making(engine, tmp_path / "i", tree, reference)
+    ended = await making.go(PUSH=SECRET)
+    if often == 1:
+        assert (ended.exit_code, asked, ended.result["log_clipped"]) == (0, 2, 1)
+        assert "▲ the log broke off before its end" in making.log
+    else:
+        assert (ended.exit_code, asked) == (3, 3)
+        assert ended.error is not None and ended.error["code"] == "build.lost"
 
 
 async def test_a_log_that_the_builder_clips_is_counted_and_said(

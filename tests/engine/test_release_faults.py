@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,6 +254,36 @@ def test_a_build_that_fails_and_the_way_back(ground: ReleaseGround) -> None:
     assert ground.result(version)["status"] == "undone"
     for key in ("tags", "branches", "pulls", "published", "local", "pin", "running"):
         assert after[key] == before[key], key
+
+
+def test_a_build_that_is_stopped_ends_with_its_builder_and_is_taken_back(ground: ReleaseGround) -> None:
+    """Stopped by the operator: it says so, leaves no builder behind, and the way back is open."""
+    version = ground.cut(more=f"RUN echo {MARK} && sleep 300\n")
+    run = ground.planned(version, *PUBLISH)
+    with ground.start(run) as process:
+        assert poll(60, lambda: MARK in log(run))
+        (run / "cancel").touch()
+        assert process.wait(30) == 130, log(run)
+    assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(run).encode() in read(one)]
+    result = ground.result(version)
+    assert (result["status"], result["failed_step"]) == ("failed", "build-image")
+    assert result["error"]["code"] == "run.cancelled"
+    back = ground.resume("--undo")
+    assert back.code == 0, back.err
+    assert version not in ground.repo.tags
+
+
+def log(run: Path) -> str:
+    """A run's log so far."""
+    return (run / "log").read_text() if (run / "log").exists() else ""
+
+
+def read(path: Path) -> bytes:
+    """A file of /proc, b"" when its process has ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def heavy(ground: ReleaseGround) -> str:

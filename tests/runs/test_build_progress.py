@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from disinto_tui.runs.ops_images import instruction_in
+from disinto_tui.runs.ops_build import instruction_in
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support.engine import Engine
@@ -115,7 +115,10 @@ class OwnEngine:
     """Started, killed, stopped and started again; `engine` speaks with it. What belongs to its test may live in
     its directory: it goes with it."""
 
-    def __init__(self, directory: Path, session: str, *, mib: int) -> None:
+    def __init__(
+        self, directory: Path, session: str, *, mib: int, environment: Mapping[str, str] = {}
+    ) -> None:
+        self._environment = {**os.environ, **environment}
         self.directory = directory
         self.disk = SmallDisk(directory / "data", mib)
         self.endpoint = f"unix://{directory}/socket"
@@ -150,7 +153,12 @@ class OwnEngine:
         ]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
         if not poll(STARTS_WITHIN, lambda: self._answers() or not self.alive) or not self.alive:
             raise RuntimeError((self.directory / "log").read_text(errors="replace")[-3000:])
@@ -228,11 +236,11 @@ class OwnEngine:
 
 
 @contextlib.contextmanager
-def own_engine(session: str, *, mib: int) -> Iterator[OwnEngine]:
-    """An engine for the length of a `with`, its data on a disk of `mib` MiB."""
+def own_engine(session: str, *, mib: int, environment: Mapping[str, str] = {}) -> Iterator[OwnEngine]:
+    """An engine for the length of a `with`, its data on a disk of `mib` MiB; `environment` is its daemon's, too."""
     # Not pytest's own directory: a socket's path has room for some hundred characters only.
     directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{session}-"))
-    own = OwnEngine(directory, session, mib=mib)
+    own = OwnEngine(directory, session, mib=mib, environment=environment)
     shared = Path("/sys/class/net/docker0").exists()
     try:
         own.start()
