@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from disinto_tui.adapters.instance import Instance, unfinished
 from disinto_tui.core.envfile.lint import lint
-from disinto_tui.core.errors import BadInput, ExitCode, Unavailable
+from disinto_tui.core.errors import BadInput, ExitCode, Refused, Unavailable
 from disinto_tui.core.expiry import DAY, expiry_text, severity_of
 from disinto_tui.core.plan import Step
 from disinto_tui.runs import doctor_host, doctor_keep, doctor_remote, doctor_stack
@@ -282,3 +285,60 @@ def test_no_run_no_backup_no_version_to_keep(tmp_path: Path) -> None:
     ground = Ground(Instance.at(tmp_path))
     assert states(doctor_keep.backup_remarks(ground.instance, NOW)) == ["ok"]
     assert states(asyncio.run(doctor_keep.journal(ground))) == ["ok"]
+
+
+class _Late(http.server.BaseHTTPRequestHandler):
+    """Answers 401 like a registry, an hour late."""
+
+    def do_HEAD(self) -> None:
+        self.send_response_only(401)
+        self.send_header("Date", self.date_time_string(int(time.time()) - 3600))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_clock_of_a_server_is_read_from_any_answer_of_its() -> None:
+    server = http.server.HTTPServer(("127.0.0.1", 0), _Late)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/v2/"
+        name, offset = asyncio.run(doctor_host._of_server("the registry", url))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert offset is not None and -3605 < offset < -3595
+    assert states(doctor_host.clock_remarks({name: offset})) == ["problem"]
+    assert asyncio.run(doctor_host._of_server("the registry", url)) == ("the registry", None), "it is gone"
+
+
+# -- what --fix does -----------------------------------------------------------------------------------------------
+
+
+def _context(tmp_path: Path) -> Any:
+    return SimpleNamespace(instance=Instance.at(tmp_path), say=lambda *_: None)
+
+
+def test_modes_are_narrowed_and_put_back(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=1\n")
+    path.chmod(0o464)
+    ctx, params = _context(tmp_path), {"files": [{"path": ".env", "before": "464", "mode": "600"}]}
+    modes = OPERATIONS["modes"]
+    assert asyncio.run(modes.check(ctx, params)) is None
+    asyncio.run(modes.run(ctx, params))
+    assert path.stat().st_mode & 0o777 == 0o400, "the owner's own rights stay as they are"
+    assert asyncio.run(modes.check(ctx, params))
+    asyncio.run(modes.undo(ctx, params))
+    assert path.stat().st_mode & 0o777 == 0o464
+
+
+def test_modes_do_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("x")
+    (tmp_path / "elsewhere").chmod(0o644)
+    (tmp_path / ".env").symlink_to("elsewhere")
+    params = {"files": [{"path": ".env", "before": "644", "mode": "600"}]}
+    with pytest.raises(Refused, match="is a link"):
+        asyncio.run(OPERATIONS["modes"].run(_context(tmp_path), params))
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
