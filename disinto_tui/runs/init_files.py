@@ -114,7 +114,7 @@ def compose_changes(
 
 
 def _refuse_foreign(header: GeneratedBy | Upstream | Foreign, changes: list[str]) -> None:
-    now = "Keep your part in docker-compose.override.yml; --overwrite goes on (a backup is kept)."
+    now = "`disinto adopt` moves your part to docker-compose.override.yml; --overwrite goes on (a backup is kept)."
     lost = ["a new one would change:", *changes] if changes else []
     if isinstance(header, GeneratedBy) and not header.hash_ok:
         why = "Its content is not what this tool wrote: somebody edited it."

@@ -142,7 +142,7 @@ def _refuse_build_mode(definitions: Mapping[str, Any], wanted: str) -> None:
         raise Refused(
             "This factory is in build mode.",
             f"{', '.join(sorted(building))} are built from source, so there is no pin to change.",
-            f"`disinto init CONFIG --version {wanted or 'VERSION'}` moves it to images; "
+            f"`disinto adopt --version {wanted or 'VERSION'}` takes it over to images; "
             f"`AGENTS_IMAGE={wanted or 'VERSION'} disinto up` runs one once.",
             code="mode.build",
         )
@@ -248,8 +248,10 @@ async def _plan(
     # The runner is one action's own; the next one is started from the same pin anyway.
     services = sorted({service_of(item) for item in live} & set(definitions))
     plain = local_name(pin)
-    # Under a digest alone an image can only be started when the engine has a record of it.
-    here = await image_is_here(engine, plain, wanted.digest) or bool(wanted.image and wanted.reference.tag)
+    # By a digest an image can only be started when the engine has a record of it for this very repository.
+    recorded = "@" not in pin or await engine.image(pin) is not None
+    named = await image_is_here(engine, plain, wanted.digest) or bool(wanted.image and wanted.reference.tag)
+    here = recorded and named
     pull = ImagePull(plain, wanted.digest, wanted.size, here)
     preflight.check_disk([pull], info, engine.endpoint)
     works = await busy(engine, live)
@@ -324,12 +326,12 @@ def _steps(
         steps.append(
             Step("same", "Look whether the tag still means that image", "same-tag", same, writes=False)
         )
-    if wanted.image and wanted.reference.tag:
+    if not here:
+        one = [{"reference": pin, "digest": wanted.digest}]
+        steps.append(Step("pull", "Pull the image", "pull", {"images": one}, "not on this host yet"))
+    elif wanted.image and wanted.reference.tag:
         name = {"reference": plain, "image": wanted.image}
         steps.append(Step("name", "Give the image its name back", "name-image", name, "it is on this host"))
-    elif not here:
-        one = [{"reference": plain, "digest": wanted.digest}]
-        steps.append(Step("pull", "Pull the image", "pull", {"images": one}, "not on this host yet"))
     if images:
         keep = {"images": sorted(set(images.values())), "reference": before}
         steps.append(Step("keep", "Keep the present image", "keep-image", keep, "so that undo works offline"))
