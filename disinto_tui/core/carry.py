@@ -1,7 +1,7 @@
 """What of an existing stack goes over into `docker-compose.override.yml`, so that nothing an operator put in is lost.
 
 The rule: whatever the old stack says and a new one would say otherwise is kept in the override, but for what upstream's
-generators are known to have written there (`_UPSTREAM`; facts: 2.1 to 2.8), and for the few things that must not be
+generators are known to have written there (`UPSTREAM`; facts: 2.1 to 2.8), and for the few things that must not be
 kept; those are named one by one. Data is never moved: a mount keeps its old source.
 """
 
@@ -13,6 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import stack_forms as forms
+from .carry_rules import (
+    SHOWN,
+    TOLD,
+    UNWANTED_MOUNTS,
+    UPSTREAM,
+    UPSTREAM_CHECKS,
+    UPSTREAM_IMAGES,
+    UPSTREAM_SETTINGS,
+)
 from .compose_read import RESET, Override, merge
 from .envfile.expand import TemplateError, substitute
 from .lineage import uses_agents_image
@@ -196,56 +205,6 @@ def _drop_placeholders(name: str, part: dict[str, Any], carried: Carried) -> Non
             carried.dropped.append(Dropped(name, f"the mount at {target}", "its source was never filled in"))
 
 
-_IMAGE_KEYS = frozenset({"image", "build", "pull_policy"})
-_TOLD = frozenset({*_IMAGE_KEYS, "environment", "volumes", "ports", "depends_on", "networks"})
-_UNWANTED_MOUNTS = {
-    "/home/agent/disinto/.env": (
-        "agents do not read it, and it shows them every secret of the factory",
-        False,
-    ),
-    "/home/agent/disinto": ("it hides the code of the image, so that no version would mean anything", True),
-}
-_UPSTREAM: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "agents": {
-        "FORGE_REPO": ("${FORGE_REPO:-disinto-admin/disinto}", "${FORGE_REPO:-}"),
-        "FORGE_OPS_REPO": ("${FORGE_OPS_REPO:-disinto-admin/disinto-ops}",),
-        "PROJECT_NAME": ("${PROJECT_NAME:-project}",),
-        "PROJECT_REPO_ROOT": ("/home/agent/repos/${PROJECT_NAME:-project}",),
-        "WOODPECKER_REPO_ID": ("",),
-    },
-    "runner": {"PROJECT_REPO_ROOT": ("/home/agent/repos/${PROJECT_NAME:-project}",)},
-    "woodpecker": {
-        "WOODPECKER_ENVIRONMENT": ("FORGE_TOKEN:${FORGE_TOKEN}",),
-        "WOODPECKER_SERVER": ("http://woodpecker:9000",),
-    },
-    "woodpecker-agent": {
-        "WOODPECKER_SERVER": ("localhost:9000",),
-        "WOODPECKER_HEALTHCHECK_ADDR": (":3333",),
-        "WOODPECKER_BACKEND_DOCKER_NETWORK": (
-            "disinto_disinto-net",
-            "${WOODPECKER_CI_NETWORK:-disinto_disinto-net}",
-        ),
-    },
-    "edge": {
-        "FORGE_REPO": ("${FORGE_REPO:-disinto-admin/disinto}",),
-        "FORGE_OPS_REPO": ("${FORGE_OPS_REPO:-disinto-admin/disinto-ops}",),
-    },
-}
-"""Values upstream's generators wrote which ours replaces knowing better (the reasons stand in `stack_services`)."""
-_UPSTREAM_IMAGES = ("codeberg.org/forgejo/forgejo:1",)
-"""A tag that does not exist (facts: 2.1)."""
-_UPSTREAM_CHECKS = (
-    "api/v1/version",
-    "pgrep -f entrypoint.sh",
-    "localhost:3333/healthz",
-    "localhost:2019/config",
-)
-_UPSTREAM_SETTINGS: Mapping[str, tuple[Any, ...]] = {
-    "restart": ("unless-stopped",),
-    "security_opt": (["apparmor=unconfined"],),
-}
-
-
 @dataclass
 class _Service:
     """One service that both stacks have."""
@@ -285,7 +244,7 @@ class _Service:
                 self._moved(f"image {named}, which was built here")
                 return {"image": named}
             return {}
-        if not old or self._value(old) == self._value(new) or old in _UPSTREAM_IMAGES:
+        if not old or self._value(old) == self._value(new) or old in UPSTREAM_IMAGES:
             return {}
         if self.name == "edge" and not self.facts.full_edge and not self.facts.exact:
             return {}
@@ -314,7 +273,7 @@ class _Service:
             forms.environment(self.new.get("environment")),
         )
         found: dict[str, Any] = {}
-        upstream = _UPSTREAM.get("agents" if self._local else self.name, {})
+        upstream = UPSTREAM.get("agents" if self._local else self.name, {})
         plain_edge = self.name == "edge" and not self.facts.full_edge
         for key, value in old.items():
             mine = new.get(key)
@@ -381,8 +340,8 @@ class _Service:
                 and not self.facts.exact
             ):
                 continue  # the same data; who may write there is known better by now
-            if target in _UNWANTED_MOUNTS and self.name != "edge" and not self.facts.exact:
-                self._dropped(f"the mount of {mount.source} at {target}", *_UNWANTED_MOUNTS[target])
+            if target in UNWANTED_MOUNTS and self.name != "edge" and not self.facts.exact:
+                self._dropped(f"the mount of {mount.source} at {target}", *UNWANTED_MOUNTS[target])
                 continue
             if self.name in ("edge", "staging") and not self.facts.exact and self._ours_now(target, mount):
                 continue
@@ -455,7 +414,7 @@ class _Service:
 
     def _settings(self) -> Iterator[tuple[str, Any]]:
         for key, value in self.old.items():
-            if key in _TOLD:
+            if key in TOLD:
                 continue
             mine = self.new.get(key)
             if _plain(key, value) == _plain(key, mine):
@@ -466,22 +425,19 @@ class _Service:
             if isinstance(value, list) and isinstance(mine, list) and key not in ("command", "entrypoint"):
                 more = Override(value) if self.facts.exact else [item for item in value if item not in mine]
             yield key, more
-            self._moved(f"{key}" + (f" {value}" if key in _SHOWN else ""))
+            self._moved(f"{key}" + (f" {value}" if key in SHOWN else ""))
         if self.facts.exact:
             for key in self.new:
-                if key not in self.old and key not in _TOLD:
+                if key not in self.old and key not in TOLD:
                     yield key, RESET
                     self._moved(f"{key} taken out")
 
     def _upstreams(self, key: str, value: Any) -> bool:
-        if key == "healthcheck" and any(part in str(value) for part in _UPSTREAM_CHECKS):
+        if key == "healthcheck" and any(part in str(value) for part in UPSTREAM_CHECKS):
             return True
         if key == "command" and self.name in ("staging", "staging-deploy"):
             return self.name == "staging-deploy" or "file-server" in str(value)
-        return value in _UPSTREAM_SETTINGS.get(key, ()) and key in self.new
-
-
-_SHOWN = frozenset({"container_name", "restart", "network_mode", "privileged", "profiles", "user"})
+        return value in UPSTREAM_SETTINGS.get(key, ()) and key in self.new
 
 
 def _plain(key: str, value: Any) -> Any:

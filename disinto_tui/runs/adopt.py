@@ -178,13 +178,13 @@ async def _pin(request: AdoptRequest, found: Situation, agents: tuple[str, str])
             code="adopt.image",
         )
     named = None if reference.startswith("sha256:") else parse_image(reference)
-    published = named is not None and any(
-        parse_image(item).name == named.name for item in local.digests if "<none>" not in item
-    )
+    published = [
+        item
+        for item in local.digests
+        if named is not None and "<none>" not in item and parse_image(item).name == named.name
+    ]
     if named is not None and published:
-        digest = next(
-            item.partition("@")[2] for item in local.digests if parse_image(item).name == named.name
-        )
+        digest = published[0].partition("@")[2]
         moving = named.tag in (None, "latest")
         exact = ImageRef(named.registry, named.repository, named.tag or "latest", digest if moving else None)
         return Pin(str(exact if moving or not named.digest else named), digest, image)

@@ -45,7 +45,9 @@ def adopted_files(
     files.append(NewFile("docker-compose.yml", compose.encode(), note="made anew"))
     for item in files:
         # Who could read a file before can read it afterwards, but for `.env` when it is new.
-        mode = file_mode(instance.path / item.path)
+        # What was in the compose file may be a secret, and is in the override from now on.
+        known = "docker-compose.yml" if item.path == OVERRIDE else item.path
+        mode = file_mode(instance.path / item.path) or file_mode(instance.path / known)
         item.mode = int(mode, 8) if mode else 0o600 if item.secret else 0o644
     return files
 

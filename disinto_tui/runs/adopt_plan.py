@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from disinto_tui.adapters.instance import read_bytes
+from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core import stack_forms as forms
 from disinto_tui.core.errors import Refused
 from disinto_tui.core.image import local_name
 from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.core.shadow import Shadow
+from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
+from disinto_tui.runs.adopt_files import OVERRIDE
 from disinto_tui.runs.adopt_look import Situation, anonymous_at, image_names, mounted_at
 from disinto_tui.runs.health import container_state
 from disinto_tui.runs.init_files import change_of
+from disinto_tui.runs.init_model import NewFile
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
 from disinto_tui.runs.ops_files import digest, file_mode
 from disinto_tui.runs.ops_stack import image_is_here
@@ -33,7 +36,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     """The plan, and the files it will put in place. Raises Refused for data of which nobody knows where it is."""
     found = outcome.situation
     instance = found.instance
-    changes = [change_of(instance, item) for item in outcome.files]
+    changes = [_change_of(instance, item) for item in outcome.files]
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
     active = active_services(definitions, found.found.env.values)
     rescues, left = _rescues(outcome, definitions)
@@ -44,7 +47,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     steps = [] if settled else _steps(outcome, changes, rescues, pulls, active)
     dangers = [str(item) for item in found.lineage.findings if item.severity == "danger"]
     dangers += [str(item) for item in outcome.carried.dropped if item.danger]
-    dangers += [str(change) for change in outcome.changes if change.danger]
+    dangers += [_reason(outcome, change) for change in outcome.changes if change.danger]
     dangers += left
     dangers += [item.words for item in shadows if item.severity == "problem"]
     plan = Plan(
@@ -79,6 +82,28 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     return plan, staged if steps else {}
 
 
+def _change_of(instance: Instance, item: NewFile) -> FileChange:
+    """How a file differs. Of compose files no line is shown, since hand-made ones hold secrets in clear: what changes
+    in them is said in words."""
+    change = change_of(instance, item)
+    words = item.path in ("docker-compose.yml", OVERRIDE)
+    return replace(change, diff="") if words and not change.secret else change
+
+
+def _reason(outcome: Outcome, change: Change) -> str:
+    """A dangerous change; where it is meant, with the reason."""
+    for item in outcome.carried.dropped:
+        if item.service == change.service and change.name and change.name in item.what:
+            return str(item)
+    return str(change)
+
+
+def _made(outcome: Outcome) -> set[str]:
+    """Paths on the host that this run makes."""
+    path = outcome.situation.instance.path
+    return {str(path / name) for name in (*_DIRECTORIES, *(item.path for item in outcome.files))}
+
+
 async def _shadows(
     outcome: Outcome, definitions: Mapping[str, Any], rescues: list[dict[str, Any]]
 ) -> list[Shadow]:
@@ -92,7 +117,12 @@ async def _shadows(
         found=found.found,
         definitions=definitions,
     )
-    return [item for item in shadows if (item.service, item.path) not in told]
+    made = _made(outcome)
+    return [
+        item
+        for item in shadows
+        if (item.service, item.path) not in told and not any(f"{path}," in item.text for path in made)
+    ]
 
 
 def _next(outcome: Outcome) -> list[str]:
@@ -149,7 +179,8 @@ def _notes(outcome: Outcome) -> list[str]:
     lines += [f"found: {item}" for item in lineage.findings if item.severity != "danger"]
     lines += _drift(found)
     lines += [f"goes to docker-compose.override.yml: {text}" for text in outcome.carried.moved]
-    lines += [str(item) for item in outcome.carried.dropped if not item.danger]
+    meant = {_reason(outcome, change) for change in outcome.changes if change.danger}
+    lines += [text for text in map(str, outcome.carried.dropped) if text not in meant]
     lines += [str(change) for change in outcome.changes if not change.danger]
     return list(dict.fromkeys([*lines, *found.found.notes]))
 

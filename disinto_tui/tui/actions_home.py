@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from disinto_tui.tui.actions_table import Row
 
-HOME_SCOPES = {"home": "Home", "list": "Lists", "init": "New factory"}
+HOME_SCOPES = {"home": "Home", "list": "Lists", "init": "New factory", "doctor": "Doctor"}
 
 HOME_ACTIONS: tuple[Row, ...] = (
     # -- home ------------------------------------------------------------------------------------------------
@@ -45,6 +45,13 @@ HOME_ACTIONS: tuple[Row, ...] = (
         10,
     ),
     (
+        "home.doctor",
+        "d",
+        "doctor",
+        "Looks whether everything is sound: engine, tokens, volumes, drift, what was left behind. Changes nothing.",
+        11,
+    ),
+    (
         "home.up",
         "U",
         "up",
@@ -59,6 +66,16 @@ HOME_ACTIONS: tuple[Row, ...] = (
         21,
     ),
     ("home.refresh", "R", "refresh", "Asks the engine, the registry and the forge again.", 40),
+    # -- doctor ----------------------------------------------------------------------------------------------
+    (
+        "doctor.mend",
+        "m",
+        "mend",
+        "Mends what is safe to mend without you: shown as a plan first, then a run like any other.",
+        10,
+    ),
+    ("doctor.again", "R", "look again", "Looks at everything anew.", 20),
+    ("doctor.back", "escape", "back", "Leaves; looking changes nothing.", 90),
     # -- lists -----------------------------------------------------------------------------------------------
     (
         "list.open",

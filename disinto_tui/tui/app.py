@@ -136,6 +136,10 @@ class DisintoApp(App[int]):
         """Show where a request for approval stands."""
         self.push_screen(screens.request_screen(name))
 
+    def open_doctor(self) -> None:
+        """Look whether the factory is sound."""
+        self.push_screen(screens.doctor_screen())
+
     def open_versions(self, **options: Any) -> None:
         """Show the versions there are."""
         self.push_screen(screens.versions_screen(options))

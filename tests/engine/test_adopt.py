@@ -156,7 +156,8 @@ def test_a_stack_that_builds_is_adopted_switched_twice_and_taken_back(
     old = lay_out(tmp_path, engine, names, sample_images, "apr", env="DISINTO_IMAGE_TAG=v9\n")
     file = old.factory.directory / "docker-compose.yml"
     edited = file.read_text().replace(
-        "      CLAUDE_TIMEOUT: ${CLAUDE_TIMEOUT:-7200}", "      CLAUDE_TIMEOUT: '99'\n      MINE: 'yes'"
+        "      CLAUDE_TIMEOUT: ${CLAUDE_TIMEOUT:-7200}",
+        "      CLAUDE_TIMEOUT: '99'\n      MINE: 'yes'\n      HAND_KEY: hunter2-in-clear",
     )
     mine = f"  mine:\n    image: {names['web']}\n    networks: [disinto-net]\n\nvolumes:\n"
     file.write_text(edited.replace("\nvolumes:\n", mine, 1))
@@ -178,6 +179,11 @@ def test_a_stack_that_builds_is_adopted_switched_twice_and_taken_back(
         assert "the service mine" in found["moved"]
         assert found["data"] == []
         assert SECRET not in planned.out + planned.err
+        shown = old.adopt("--dry-run")
+        assert (
+            "hunter2" not in planned.out + shown.out + shown.err
+        )  # nor what stands in clear in a compose file
+        assert "environment HAND_KEY ([hidden])" in shown.out
         assert old.factory.files() == before  # a dry run changes nothing
         assert old.adopt().code == 2  # no terminal: never a yes that nobody gave
         assert engine.ids("container", f"label=com.docker.compose.project={old.project}") == ids
@@ -191,6 +197,9 @@ def test_a_stack_that_builds_is_adopted_switched_twice_and_taken_back(
         assert set(ran) <= set(old.running())
         assert old.sh("forgejo", "cat /data/deep/file /data/top") == "precious\ntop\n"
         assert old.sh("agents", "cat /home/agent/data/mine; echo $CLAUDE_TIMEOUT $MINE") == "logs\n99 yes\n"
+        assert "hunter2" not in "".join(
+            path.read_text() for path in old.factory.directory.glob(".disinto/runs/*/*") if path.is_file()
+        )
         again = old.adopt("--yes")
         assert "Nothing to do." in again.err, again.err
 

@@ -139,7 +139,7 @@ async def test_an_empty_directory_offers_to_make_a_factory(tmp_path: Path) -> No
     async with app.run_test(size=(100, 24)) as pilot:
         await until(pilot, lambda: "There is no factory in" in screen_text(pilot))
         assert str(tmp_path) in screen_text(pilot)
-        assert "U up" not in screen_text(pilot)
+        assert "d doctor" not in screen_text(pilot)
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, InitScreen))
 
@@ -336,7 +336,7 @@ async def test_a_plan_that_cannot_begin_is_told_and_home_stays(
     monkeypatch.setattr("disinto_tui.runs.lifecycle.plan_up", planned)
     app = home_app(tmp_path, Views(calm(tmp_path)))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "U up" in screen_text(pilot))
+        await until(pilot, lambda: "d doctor" in screen_text(pilot))
         await pilot.press("U")
         await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         await pilot.press("tab", "enter")
@@ -399,3 +399,21 @@ def test_home_looks_as_pinned(snap_compare: Callable[..., bool], dimensions: tup
         await until(pilot, lambda: "newest v0.4.1" in screen_text(pilot))
 
     assert snap_compare(app, terminal_size=dimensions, run_before=ready)
+
+
+async def test_d_leads_to_the_doctor_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from disinto_tui.runs.doctor import Report
+    from disinto_tui.tui.screens.doctor import DoctorScreen
+
+    async def examine(instance: Instance, **_: object) -> Report:
+        return Report(str(instance.path), (), 0.1)
+
+    monkeypatch.setattr("disinto_tui.runs.doctor.examine", examine)
+    app = home_app(tmp_path, Views(calm(tmp_path)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "d doctor" in screen_text(pilot))
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, DoctorScreen))
+        await until(pilot, lambda: "all is well" in screen_text(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))

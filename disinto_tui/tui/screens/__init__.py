@@ -44,6 +44,13 @@ def request_screen(name: str) -> Screen[None]:
     return RequestScreen(name)
 
 
+def doctor_screen() -> Screen[None]:
+    """Whether the factory is sound."""
+    from disinto_tui.tui.screens.doctor import DoctorScreen
+
+    return DoctorScreen()
+
+
 def run_screen(run_dir: RunDir, pid: int | None = None) -> Screen[None]:
     """A run, live or afterwards. `pid` is the process just started for it."""
     from disinto_tui.tui.screens.run import RunScreen

@@ -277,6 +277,8 @@ class HomeScreen(DisintoScreen[None]):
             self.action_versions()
         elif command[:2] == ["disinto", "requests"] and len(command) == 3:
             self.disinto.open_request(command[2])
+        elif command[:2] == ["disinto", "doctor"]:
+            self.action_doctor()
         elif command == ["disinto", "up"]:
             self.action_up()
         elif command[:2] == ["disinto", "init"]:
@@ -311,7 +313,7 @@ class HomeScreen(DisintoScreen[None]):
         """Up, down and logs need a factory."""
         if action == "undo":
             return self.view is not None and bool(self.view.pinned)
-        if action in ("up", "down", "logs", "versions", "release"):
+        if action in ("up", "down", "logs", "versions", "release", "doctor"):
             return self.view is not None and has_factory(self.view)
         return True
 
@@ -327,6 +329,10 @@ class HomeScreen(DisintoScreen[None]):
             building=self.view is not None and self.view.mode == "build",
             clock=self._clock,
         )
+
+    def action_doctor(self) -> None:
+        """Whether everything is sound."""
+        self.disinto.open_doctor()
 
     def action_release(self) -> None:
         """A release of the agents image."""
