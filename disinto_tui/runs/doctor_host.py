@@ -195,9 +195,9 @@ async def permissions(ground: Ground) -> Sequence[Remark]:
     for item in items:
         words = f"{item['path']} can be used by others on this host (mode {item['before']})"
         step = Step(f"mode-{item['path']}", f"Close {item['path']}", "modes", {"files": [item]}, words)
-        found.append(
-            Remark("warning", words, f"chmod {item['mode']} {instance.path / item['path']}", (step,))
-        )
+        # What a link leads to is somebody else's business: told, and left to them.
+        steps = () if (instance.path / item["path"]).is_symlink() else (step,)
+        found.append(Remark("warning", words, f"chmod {item['mode']} {instance.path / item['path']}", steps))
     state = instance.path / "state"
     if (about := _stat(state)) is not None and about.st_uid != _AGENT and not about.st_mode & 0o002:
         text = f"state/ belongs to user {about.st_uid}, and the agents (user {_AGENT}) may not write there"

@@ -342,3 +342,5 @@ def test_modes_do_not_follow_a_link(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="is a link"):
         asyncio.run(OPERATIONS["modes"].run(_context(tmp_path), params))
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
+    (remark,) = asyncio.run(doctor_host.permissions(Ground(Instance.at(tmp_path))))
+    assert remark.state == "warning" and not remark.steps, "told, and not offered"
