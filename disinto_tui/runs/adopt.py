@@ -34,10 +34,11 @@ from disinto_tui.runs.adopt_plan import assemble
 from disinto_tui.runs.init_model import NewFile, host_facts
 from disinto_tui.runs.lifecycle import resolve_here_or_there
 from disinto_tui.runs.ops_keep import kept_tag
-from disinto_tui.runs.pin import KEEP_REPOSITORY, repository_of
+from disinto_tui.runs.pin import KEEP_REPOSITORY, pinned_reference, repository_of
 
 __all__ = ["AdoptRequest", "Prepared", "plan_adopt"]
 
+_KEPT = f"{KEEP_REPOSITORY}/"
 _HEAD = """# docker-compose.override.yml - what is this factory's own. Compose merges it over docker-compose.yml.
 # Moved here by `disinto adopt`; from now on it is yours alone and never written.
 """
@@ -162,6 +163,12 @@ async def _pin(request: AdoptRequest, found: Situation, agents: tuple[str, str])
             repository = parse_image(_repository(reference))
         pull = await resolve_here_or_there(found.engine, repository, request.version, found.info.platform)
         return Pin(pull.reference, pull.digest, size=pull.size, here=pull.here)
+    pinned = env.get("AGENTS_IMAGE", "")
+    if pinned and pinned_reference(env) is not None and not parse_image(pinned).repository.startswith(_KEPT):
+        # What is pinned is what is wanted, also where something else runs; a bare version is written out.
+        repository = repository_of(request.instance, env)
+        pull = await resolve_here_or_there(found.engine, repository, pinned, found.info.platform)
+        return Pin(pinned if "/" in pinned else pull.reference, pull.digest, size=pull.size, here=pull.here)
     if not image:
         raise BadInput(
             "Nobody knows which version this factory runs.",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import SampleImages
-from tests.support.engine import Engine, inspect
-from tests.support.factory import Cli, Factory, Said
+from tests.support.engine import ROOT, Engine, inspect
+from tests.support.factory import Cli, Factory, Said, config_text, new_factory
+from tests.support.forge_double import ForgeDouble
+from tests.support.forge_state import default_state
 from tests.support.generations import PROJECT, SHAPES
 from tests.support.processes import free_port
 from tests.support.registries import push_samples
@@ -379,3 +384,115 @@ def test_a_file_changed_since_is_not_overwritten_by_the_way_back(
         assert "MINE=1" in file.read_text()
     finally:
         end(old)
+
+
+def test_a_file_of_ours_edited_by_hand_gets_its_edits_into_the_override(
+    tmp_path: Path, engine: Engine, sample_images: SampleImages
+) -> None:
+    """`init` refuses such a file and names `adopt`, which makes the file as `init` would."""
+    project = f"{engine.prefix}-edited"
+    with ForgeDouble(default_state()) as forge:
+        text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
+        made = new_factory(tmp_path, engine.endpoint, project, text)
+        assert made.init("--no-start").code == 0
+        file = made.directory / "docker-compose.yml"
+        ours = file.read_text()
+        file.write_text(ours.replace("    init: true\n", "    mem_limit: 64m\n", 1))
+        assert "`disinto adopt` moves your part" in made.init("--no-start").err
+        before = made.files()
+        said = made.cli("adopt", "--yes")
+        assert said.code == 0, said.err
+        assert file.read_text() == ours
+        override = (made.directory / "docker-compose.override.yml").read_text()
+        assert "mem_limit: 64m" in override and "init: !reset" in override
+        assert (made.directory / ".env").read_bytes() == before[".env"]
+        shown = json.loads(
+            subprocess.run(
+                ["docker", "compose", "config", "--format", "json"],
+                capture_output=True,
+                check=True,
+                env=made.cli.environment(),
+                cwd=made.directory,
+                stdin=subprocess.DEVNULL,
+            ).stdout
+        )["services"]["agents"]
+        assert shown["mem_limit"] in ("67108864", 67108864) and "init" not in shown
+        assert "Nothing to do." in made.cli("adopt", "--yes").err
+        assert made.cli("adopt", "--undo", "--yes").code == 0
+        assert made.files() == before
+
+
+@pytest.mark.parametrize("way", ["finish", "undo"])
+def test_an_adoption_that_is_killed_is_finished_or_taken_back(
+    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages, way: str
+) -> None:
+    """SIGKILL right after the files were written, the journal saying that they are being written."""
+    old = lay_out(tmp_path, engine, names, sample_images, "head")
+    before = old.factory.files()
+    code = (
+        "import sys\n"
+        "from disinto_tui.runs import launch\n"
+        "launch.launch = lambda run, **_: (print(run.path), sys.stdout.flush(), __import__('os')._exit(0))\n"
+        "sys.argv = ['disinto', *sys.argv[1:]]\n"
+        "from disinto_tui.cli.main import main\n"
+        "main()\n"
+    )
+    argv = ["--dir", str(old.factory.directory), "adopt", "--version", sample_images.reference("v0.1.0")]
+    planned = subprocess.run(
+        [sys.executable, "-c", code, *argv, "--yes"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=old.factory.cli.environment(),
+    )
+    run = planned.stdout.splitlines()[-1]
+    when = json.dumps({"line": "wrote docker-compose.override.yml"})
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.support.kill_run", run, when],
+        input="{}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**old.factory.cli.environment(), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert old.factory.files() != before
+    said = old.adopt("--yes")
+    assert said.code != 0  # first the one that was left half-way
+    said = old.factory.cli("resume", "--yes", *(["--undo"] if way == "undo" else []))
+    assert said.code == 0, said.err
+    if way == "finish":
+        assert old.accepted()
+        assert "AGENTS_IMAGE=" in (old.factory.directory / ".env").read_text()
+        assert old.adopt("--undo", "--yes").code == 0
+    assert old.factory.files() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "words"),
+    [
+        ("compose.yaml", "services: {}\n", 4, "mv compose.yaml docker-compose.yml"),
+        (".env.enc", "x", 4, "There are a .env and a .env.enc."),
+        ("projects/shop.toml", "", 2, "shop.toml cannot be used."),
+        ("docker-compose.yml", "services:\n  web:\n    image: nginx\n", 4, "not a factory's stack"),
+        (".env", "FORGE_TOKEN='never ended\n", 2, "Compose cannot read the .env file."),
+    ],
+)
+def test_what_is_refused_says_why_and_changes_nothing(
+    tmp_path: Path,
+    engine: Engine,
+    names: dict[str, str],
+    sample_images: SampleImages,
+    name: str,
+    text: str,
+    code: int,
+    words: str,
+) -> None:
+    old = lay_out(tmp_path, engine, names, sample_images, "head")
+    (old.factory.directory / name).write_text(text)
+    before = old.factory.files()
+    said = old.adopt("--yes", "--version", sample_images.reference("v0.1.0"))
+    assert said.code == code, said.err
+    assert words in said.err
+    assert old.factory.files() == before and not (old.factory.directory / ".disinto").exists()
