@@ -25,7 +25,7 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.runs.credentials import FoundCredential, Gathered, Need
 from disinto_tui.runs.expiries import remember
 from disinto_tui.runs.ops_tags import login_of
-from disinto_tui.runs.release_checks import Finding, Severity
+from disinto_tui.runs.release_checks import NO_USER, Finding, Severity, push_cure
 from disinto_tui.runs.versions import open_registry
 
 _NEW = "Make a new one and put it in the place of the old; docs/credentials.md says how."
@@ -129,7 +129,7 @@ class Judge:
         stored = DockerConfig.load()
         if held is not None:
             verdict.source, verdict.where = held.source, held.place
-            login = Credential(self._user or "x", held.value)
+            login = Credential(self._user or NO_USER, held.value)
         else:
             login = await stored.credential(need.url)
             if login is not None:
@@ -172,7 +172,8 @@ class Judge:
         elif verdict.source == "none":
             verdict.add("problem", f"it was found nowhere, and {need.url} wants a login", _PUT)
         else:
-            cure = "Hand over a token that may (on GHCR a classic one with write:packages); " + _PUT
+            sent_as = self._user if verdict.source != "docker" else verdict.user
+            cure = f"{push_cure(need.url, sent_as)} {_PUT[:1].upper()}{_PUT[1:]}"
             verdict.add("problem", f"{need.url} does not let it push to {need.place}", cure)
 
     async def _github(self, verdict: _Verdict, need: Need, token: Secret) -> None:

@@ -30,7 +30,7 @@ from disinto_tui.runs.env import load_env
 from disinto_tui.runs.expiries import remember
 from disinto_tui.runs.lifecycle import repository_of
 from disinto_tui.runs.ops_tags import login_of, secret_names
-from disinto_tui.runs.release_checks import Finding
+from disinto_tui.runs.release_checks import NO_USER, Finding
 
 PUSH_SECRET = "GITHUB_TOKEN"  # noqa: S105  # a name
 Purpose = Literal["push", "mirror", "forge"]
@@ -162,7 +162,9 @@ def may_be_sent(need: Need, held: Held) -> bool:
 def push_login(host: str, user: str, secret: str) -> CredentialSource:
     """The login for a registry: the secret that was handed over, else Docker's own stored one."""
     stored = DockerConfig.load()
-    return StaticCredentials({host: Credential(user or "x", Secret(secret))}, stored) if secret else stored
+    return (
+        StaticCredentials({host: Credential(user or NO_USER, Secret(secret))}, stored) if secret else stored
+    )
 
 
 async def secrets_of_plan(plan: Plan, finder: CredentialFinder) -> dict[str, str]:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.forge import ForgeClient, quoted, repo_path
 from disinto_tui.adapters.git import Checkout, Commit
+from disinto_tui.adapters.github import is_github_host
 from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.adapters.process import Command, run
 from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.core.catalog import newest_of
-from disinto_tui.core.errors import BadInput, DisintoError, Refused
+from disinto_tui.core.errors import BadInput, DisintoError, Refused, Unavailable
 from disinto_tui.core.image import ImageRef
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import Version
@@ -27,6 +28,8 @@ from disinto_tui.core.words import size_text
 from disinto_tui.runs.ops_tags import tagged_commit
 from disinto_tui.runs.versions import open_registry
 
+NO_USER = "x"
+"""The user that goes with a token when none was named: GHCR looks at the token alone."""
 BUILD_BYTES = 4_000_000_000
 """Free bytes the engine should have for a build of the agents image and its layers."""
 
@@ -62,6 +65,16 @@ class NotReady(Refused):
             details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems],
         )
         self.findings = tuple(findings)
+
+
+def push_cure(host: str, user: str) -> str:
+    """What helps a login that may not push to a registry. `user` is what went with the token, "" or NO_USER when
+    nobody named one: other registries than GitHub's look at it."""
+    if user in ("", NO_USER) and not is_github_host(host):
+        return (
+            "Name whose token it is (--user, or the wizard's field for it), or hand over one that may push."
+        )
+    return "Hand over a token that may (on GHCR a classic one with write:packages)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,22 +263,34 @@ class _Look:
 
     async def registry(self) -> list[Finding]:
         """Whether this login may push there, and what is there already."""
-        images = self.wanted.images
+        images, source = self.wanted.images, self.wanted.login
         engine = Engine(self.wanted.endpoint)
-        async with await open_registry(images.registry, engine, self.wanted.login) as client:
-            may = await client.can_push(images.repository)
+        login = await source.credential(images.registry) if source is not None else None
+        user = login.username if login is not None else ""
+        found = []
+        async with await open_registry(images.registry, engine, source) as client:
+            if await client.can_push(images.repository):
+                found.append(Finding("registry", "ok", f"This login may push to {images.name}."))
+            else:
+                cure = push_cure(images.registry, user)
+                text = f"This login may not push to {images.name}."
+                found.append(Finding("registry", "problem", text, cure))
             try:
                 tags = await client.tags(images.repository)
+            except Unavailable as error:
+                # A login that was handed over is no stored one, which that error would have logged out.
+                if (
+                    error.code == "registry.denied"
+                    and found[0].cure
+                    and login is not None
+                    and not login.origin
+                ):
+                    return found
+                raise
             except BadInput as error:
                 if error.code != "image.repository":
                     raise
                 tags = []  # the first push makes it
-        found = []
-        if may:
-            found.append(Finding("registry", "ok", f"This login may push to {images.name}."))
-        else:
-            cure = "Hand over a token that may (on GHCR a classic one with write:packages)."
-            found.append(Finding("registry", "problem", f"This login may not push to {images.name}.", cure))
         self.newest = newest_of(tags)
         if self.wanted.version in tags and self.wanted.sha:
             text = (

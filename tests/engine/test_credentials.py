@@ -141,6 +141,13 @@ def test_a_credential_without_the_push_scope(ground: Ground) -> None:
     assert "write:packages" in said.out
 
 
+def test_a_token_whose_user_nobody_named(ground: Ground) -> None:
+    said = ground(*ASK[:2], env=BOTH)
+    assert said.code == 1
+    assert f"{ground.registry.address} does not let it push" in said.out
+    assert "Name whose token it is (--user" in said.out
+
+
 def test_a_token_that_github_does_not_know_any_more(ground: Ground) -> None:
     ground.github.tokens.clear()
     said = ground(*ASK, env=BOTH)

@@ -65,6 +65,16 @@ def told(found: Examined, name: str) -> str:
     return " | ".join(f"{item.severity}: {item.text}" for item in found.findings if item.name == name)
 
 
+async def test_a_token_whose_user_nobody_named_is_no_stored_login(wanted: Wanted, guarded: Registry) -> None:
+    """The registry does not even let it read, and that is not what matters; there is nothing to log out of either."""
+    login = StaticCredentials({guarded.address: Credential("x", Secret("s3cret"))})
+    found = await examine(replace(wanted, login=login))
+    assert told(found, "registry") == f"problem: This login may not push to {guarded.address}/pub/agents."
+    cure = next(item.cure for item in found.findings if item.name == "registry")
+    assert "--user" in cure and "logout" not in cure
+    assert told(found, "order") == ""
+
+
 async def test_all_is_well(wanted: Wanted) -> None:
     before = git(wanted.checkout, "status", "--porcelain"), git(wanted.checkout, "for-each-ref")
     found = await examine(wanted)
