@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
     from disinto_tui.core.errors import DisintoError
     from disinto_tui.core.plan import Plan
+    from disinto_tui.core.redact import Secret
     from disinto_tui.tui.screens.logs import LogSource
 
 Launcher = Callable[..., int]
@@ -69,6 +70,7 @@ class DisintoApp(App[int]):
         self.endpoint = ""
         self._first = first or screens.home_screen
         self.handed: dict[str, dict[str, str]] = {}
+        self.typed: dict[str, Mapping[str, Secret]] = {}
         self.animation_level = "none"
         self.keymap = read_keymap(self.config)
         for item in theme.THEMES:
@@ -172,8 +174,13 @@ class DisintoApp(App[int]):
         staged: dict[str, bytes] | None = None,
         *,
         secrets: Mapping[str, str] | None = None,
+        typed: Mapping[str, Secret] | None = None,
     ) -> bool:
-        """Make a run of a confirmed plan and begin it. False (and a message) when it cannot be."""
+        """Make a run of a confirmed plan and begin it. False (and a message) when it cannot be.
+
+        `typed` are those of the secrets that the operator typed in: they are nowhere else, and are not looked for anew
+        when the run is begun again.
+        """
         from disinto_tui.adapters.journal import create_run
         from disinto_tui.core.errors import DisintoError
         from disinto_tui.tui.screens.base import unreadable
@@ -185,6 +192,7 @@ class DisintoApp(App[int]):
         except OSError as error:
             self.show_error(unreadable(error))
         else:
+            self.typed[run.id] = typed or {}
             return self.begin(run, secrets=secrets)
         return False
 

@@ -294,6 +294,13 @@ async def test_a_token_that_is_typed_is_judged_handed_over_and_never_shown(tmp_p
         assert (request.user, request.secret) == ("ops", "GITHUB_TOKEN")
         assert dict(request.secrets) == {"GITHUB_TOKEN": "abcdefgh-ijkl"}
         assert "abcdefgh" not in repr(request)
+        # It is in no other place: the app keeps it apart, for when this run is begun again.
+        await until(pilot, lambda: shows(pilot, "[ Review ]"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert list(app.typed.values()) == [{"GITHUB_TOKEN": token}]
 
 
 async def test_credentials_that_cannot_be_asked_about_hold_up_nothing(tmp_path: Path) -> None:

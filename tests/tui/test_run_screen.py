@@ -21,6 +21,7 @@ from disinto_tui.adapters.process import boot_id, process_start
 from disinto_tui.core.errors import Failed
 from disinto_tui.core.events import Progress, RunEnded, RunStarted, StepEnded, StepStarted
 from disinto_tui.core.plan import Plan, Step
+from disinto_tui.core.redact import Secret
 from disinto_tui.runs.runner import execute
 from disinto_tui.tui.log.view import LogView
 from disinto_tui.tui.screens.run import RunScreen
@@ -368,7 +369,7 @@ async def test_the_logs_keys_work_from_the_list_of_steps_also_in_one_burst(tmp_p
 async def test_a_run_that_is_begun_again_is_handed_its_secrets_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of this session; else what its plan names, from where such secrets are kept."""
+    """What was typed in for it; else what its plan names, from where it is kept now; else as it was before."""
     made = replace(
         plan(tmp_path, touch("first"), touch("second", fail=True)), kind="formula", secrets=("PASS",)
     )
@@ -386,9 +387,19 @@ async def test_a_run_that_is_begun_again_is_handed_its_secrets_again(
         await pilot.press("r")
         await until(pilot, lambda: handed == [{"PASS": "from-the-environment"}])
         await until(pilot, lambda: shows(pilot, "r retry second"))
-        app.handed[run.id] = {"PASS": "typed-in-here"}
+        # The token was refused, and replaced where it is kept, while this was on the screen.
+        monkeypatch.setenv("PASS", "the-new-one")
         await pilot.press("r")
-        await until(pilot, lambda: handed[1:] == [{"PASS": "typed-in-here"}])
+        await until(pilot, lambda: handed[1:] == [{"PASS": "the-new-one"}])
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        monkeypatch.delenv("PASS")
+        await pilot.press("r")
+        await until(pilot, lambda: handed[2:] == [{"PASS": "the-new-one"}])
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        monkeypatch.setenv("PASS", "not-this-one")
+        app.typed[run.id] = {"PASS": Secret("typed-in-here")}
+        await pilot.press("r")
+        await until(pilot, lambda: handed[3:] == [{"PASS": "typed-in-here"}])
 
 
 RELEASED = {

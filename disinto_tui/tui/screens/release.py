@@ -481,7 +481,7 @@ class ReleaseScreen(DisintoScreen[None]):
             self.call_later(self._begin, plan, secrets)
 
     def _begin(self, plan: Plan, secrets: Mapping[str, str]) -> None:
-        self._begun = self.disinto.start(plan, secrets=secrets)
+        self._begun = self.disinto.start(plan, secrets=secrets, typed=self.push.given)
         self._filed = str(plan.facts.get("id", "")) if self._begun and self.approval else ""
 
     def on_screen_resume(self) -> None:

@@ -323,11 +323,12 @@ class RunScreen(LogScreen):
         self.app.push_screen(question, lambda yes: self._again(undo=True) if yes else None)
 
     def _again(self, *, undo: bool) -> None:
-        given = self.disinto.handed.get(self._run_dir.id)
-        if given is None and self.model.plan.kind in ("release", "formula"):
-            self._find_secrets(undo)
+        if self.model.plan.kind in ("release", "formula"):
+            self._find_secrets(
+                undo
+            )  # also what was found before: a token that is over has been replaced meanwhile
         else:
-            self._launch(undo, given)
+            self._launch(undo, self.disinto.handed.get(self._run_dir.id))
 
     @work(group="secrets", exclusive=True, exit_on_error=False)
     async def _find_secrets(self, undo: bool) -> None:
@@ -335,7 +336,7 @@ class RunScreen(LogScreen):
 
         try:
             found: Mapping[str, str] | DisintoError = await secrets_for(
-                self.disinto.instance, self.model.plan
+                self.disinto.instance, self.model.plan, self.disinto.typed.get(self._run_dir.id)
             )
         except Exception as error:
             found = in_words(error)
@@ -346,7 +347,8 @@ class RunScreen(LogScreen):
         if isinstance(message.found, DisintoError):
             self.disinto.show_error(message.found)
         elif not self.model.live:
-            self._launch(message.undo, message.found)
+            # What is in no place any more is handed over as it was before.
+            self._launch(message.undo, {**self.disinto.handed.get(self._run_dir.id, {}), **message.found})
 
     def _launch(self, undo: bool, secrets: Mapping[str, str] | None) -> None:
         pid = self.disinto.launch(self._run_dir, undo=undo, secrets=secrets)
