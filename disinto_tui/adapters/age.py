@@ -50,7 +50,10 @@ async def decrypt(path: Path) -> bytes:
     """
     command = decrypt_command(path)
     if "--identity" not in command.argv:
-        raise _no_key(path, "There is no key: neither in ~/.config/sops/age/keys.txt nor named.")
+        # A named key file stands in for the usual one (sops does the same), also when it is not there.
+        named = os.environ.get("SOPS_AGE_KEY_FILE")
+        usual = "There is no key: neither in ~/.config/sops/age/keys.txt nor named."
+        raise _no_key(path, f"SOPS_AGE_KEY_FILE names {named}, which is no file." if named else usual)
     try:
         result = await run(command, raw=True)
     except Unavailable as error:

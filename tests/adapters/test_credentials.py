@@ -296,6 +296,18 @@ async def test_no_key_of_age(
     assert (await trouble(factory)).code == "age.key"
 
 
+async def test_a_named_key_file_that_is_not_there(
+    factory: Path, ring: Keyring, age: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    encrypt(age, NASTY, factory / "secrets" / f"{NAME}.enc")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "gone.txt"))
+    error = await trouble(factory)
+    assert (error.code, error.why) == (
+        "age.key",
+        f"SOPS_AGE_KEY_FILE names {tmp_path}/gone.txt, which is no file.",
+    )
+
+
 async def test_no_age(
     factory: Path, ring: Keyring, age: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
