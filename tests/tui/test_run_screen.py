@@ -434,6 +434,23 @@ async def test_a_release_ends_with_its_digest_and_a_line_to_pull_it(tmp_path: Pa
         assert app.clipboard == "docker pull ghcr.io/acme/agents:v0.4.0"
 
 
+async def test_an_end_with_more_to_say_than_there_is_room_says_so(tmp_path: Path) -> None:
+    run = create_run(
+        Instance.at(tmp_path), replace(plan(tmp_path, Step("tag-main", "Tag", "tag-main")), kind="release")
+    )
+    live = Live(run)
+    warnings = [f"mirror m{number}: It refused." for number in range(8)]
+    live.end(result={**RELEASED, "warnings": warnings})
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 24)) as pilot:
+        # Five lines on the release itself, three warnings of eight, and this:
+        await until(pilot, lambda: shows(pilot, "mirror m2", "… and 5 more lines"))
+        assert not shows(pilot, "mirror m3")
+        await pilot.resize_terminal(160, 45)
+        await until(pilot, lambda: shows(pilot, "mirror m3", "mirror m7"))
+        assert not shows(pilot, "more lines")
+
+
 async def test_a_release_that_failed_offers_the_way_back_by_its_name(tmp_path: Path) -> None:
     steps = Step("tag-main", "Tag", "tag-main"), Step("build-image", "Build", "build-image")
     run = create_run(Instance.at(tmp_path), replace(plan(tmp_path, *steps), kind="release"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from disinto_tui.tui.run_verdict import Said
 from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
 
-_MOST = 9
+_LEAST_ROOM = 9
 
 
 class RunVerdict(LineList, can_focus=False):
@@ -30,9 +30,12 @@ class RunVerdict(LineList, can_focus=False):
         self._fit()
 
     def _fit(self) -> None:
-        width = self.screen.size.width
-        self.styles.height = min(_MOST, self.lines_needed(width - 1)) if self._said else 0
+        size = self.screen.size
+        self._most = max(_LEAST_ROOM, size.height // 3)
+        self.styles.height = self.lines_needed(size.width - 1) if self._said else 0
         self.rebuild()
+
+    _most = _LEAST_ROOM
 
     def build(self, width: int) -> tuple[list[Line], list[int]]:
         """The lines for a width; none is an item."""
@@ -41,4 +44,7 @@ class RunVerdict(LineList, can_focus=False):
             shown = "strong" if mark != " " and tone != "warn" else tone
             first, *rest = wrapped(text, width - 1, "   ", shown if shown in ("strong", "dim") else "plain")
             lines += [((f" {mark} ", tone), *first[1:]), *rest]
+        if len(lines) > self._most:
+            more = len(lines) - self._most + 1
+            lines[self._most - 1 :] = [(("   ", "plain"), (f"… and {more} more lines", "dim"))]
         return lines, [-1] * len(lines)
