@@ -235,7 +235,9 @@ def build_error(last: Sequence[str], code: int) -> DisintoError:
     return Failed(
         what,
         f"{wrong.removeprefix('ERROR: ').rstrip('.') or f'The builder ended with {code}'}.",
-        "Read the log of this step, mend the cause, then `disinto resume`.",
+        # A release builds the commit that it tagged: what is wrong there, no resume can mend.
+        "Read the log of this step. Mend the cause, then `disinto resume`; when it is in a tagged commit, "
+        "`disinto resume --undo`, and release the mended one as the next version.",
         code="build.failed",
         details=details,
     )

@@ -242,6 +242,8 @@ def test_a_build_that_fails_and_the_way_back(ground: ReleaseGround) -> None:
     assert said.code == 1, said.err
     assert "The image could not be built." in said.err
     assert "it is the compiler" in said.err.partition("The image could not be built.")[2]
+    # The same commit fails again; mirrors may have its tag, so it is the next version that has the mended one.
+    assert "`disinto resume --undo`, and release the mended one as the next version." in said.err
     result = ground.result(version)
     assert (result["status"], result["failed_step"], result["pushed"]) == ("failed", "build-image", False)
     assert result["error"]["code"] == "build.failed"
