@@ -371,12 +371,15 @@ def mode(old: Old, name: str) -> int:
 def test_a_file_changed_since_is_not_overwritten_by_the_way_back(
     tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
 ) -> None:
-    old = lay_out(tmp_path, engine, names, sample_images, "head")
+    legacy = "DISINTO_IMAGE_TAG=v9\nREVIEW_BOT_TOKEN=abc\n"
+    old = lay_out(tmp_path, engine, names, sample_images, "head", env=legacy)
     try:
         said = old.adopt("--dry-run")
         assert said.code == 2 and "Nobody knows which version this factory runs." in said.err
         assert old.adopt("--yes", "--version", sample_images.reference("v0.1.0")).code == 0
         file = old.factory.directory / ".env"
+        assert "REVIEW_BOT_TOKEN=abc\n" in file.read_text() and "DISINTO_IMAGE_TAG" not in file.read_text()
+        assert "FORGE_REVIEW_TOKEN='abc'\n" in file.read_text()
         file.write_text(file.read_text() + "MINE=1\n")
         said = old.adopt("--undo", "--yes")
         assert said.code == 4, said.err
