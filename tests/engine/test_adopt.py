@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,6 @@ class Old:
 
     factory: Factory
     engine: Engine
-    images: dict[str, str] = field(default_factory=dict)
 
     @property
     def project(self) -> str:
@@ -337,8 +336,8 @@ def test_a_stopped_stack_of_any_generation_is_adopted_and_taken_back(
 ) -> None:
     """Nothing is started; files that Compose refuses go over into ones that it takes; undo is exact to the byte."""
     qwen = '[agents.qwen]\nbase_url = "http://model:8080"\nmodel = "q"\nforge_user = "qwen-bot"\n'
-    toml = qwen if shape in ("half-written", "mixed") else ""
-    old = lay_out(tmp_path, engine, names, sample_images, shape, toml=toml, override=SHAPES[shape].override)
+    more = {"toml": qwen if shape in ("half-written", "mixed") else "", "override": SHAPES[shape].override}
+    old = lay_out(tmp_path, engine, names, sample_images, shape, **more)
     try:
         if "forgejo-anonymous" in SHAPES[shape].slugs:
             said = old.adopt("--dry-run", "--version", sample_images.reference("v0.1.0"))
@@ -360,7 +359,7 @@ def test_a_stopped_stack_of_any_generation_is_adopted_and_taken_back(
         assert {name: (data, mode(old, name)) for name, data in old.factory.files().items()} == before
         assert not (old.factory.directory / "site").exists()
     finally:
-        end(old, f"{old.project}_none")
+        end(old)
         engine.docker("volume", "rm", f"{old.project}_forgejo-data", check=False)
 
 
