@@ -20,6 +20,8 @@ T = TypeVar("T")
 _NO_ANSWER = ("connection refused", "no such host", "timeout", "unexpected eof", "dial tcp")
 _AHEAD = 20_000
 """Items the reading thread may be ahead of the reader before it waits."""
+_END_SECONDS = 2.0
+"""So long the end of a stream is waited for."""
 
 
 class Stream(Generic[T]):
@@ -52,7 +54,12 @@ class Stream(Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         self._closed = True
-        await asyncio.to_thread(self._shut)
+        # A thread of its own, and not waited for without end: what closes a response under its reader may in turn
+        # wait for that reader, and nobody who leaves should.
+        shut = asyncio.Event()
+        threading.Thread(target=self._shut, args=(shut,), name="engine-stream-end", daemon=True).start()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(shut.wait(), _END_SECONDS)
 
     async def __aiter__(self) -> AsyncIterator[list[T]]:
         while True:
@@ -114,10 +121,13 @@ class Stream(Generic[T]):
             with contextlib.suppress(RuntimeError):  # the loop is closing; nobody reads any more
                 self._loop.call_soon_threadsafe(self._wake.set)
 
-    def _shut(self) -> None:
+    def _shut(self, shut: asyncio.Event) -> None:
         for thing in (self._source, self._client):
             with contextlib.suppress(Exception):
                 thing.close()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(shut.set)
 
 
 PullProgress = Callable[[str, int, int, str], None]

@@ -162,13 +162,17 @@ class RegistryLogin:
 
 
 class PullImages:
-    """`images`: [{"reference", "digest"}]: pull what is not here, by digest where one was resolved."""
+    """`images`: [{"reference", "digest", "pin"}]: pull what is not here, by digest where one was resolved.
+
+    `pin`, where one is given, is what a container is going to be started by: with a digest in it, the engine must have
+    a record of that for this very repository (another repository's record of the same image is not enough, observed).
+    """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Every image is here, with the digest that was resolved."""
         engine = Engine(ctx.plan.endpoint)
         for item in params["images"]:
-            if not await image_is_here(engine, item["reference"], item.get("digest", "")):
+            if not await _can_start(engine, item):
                 return None
         return "Every image is here."
 
@@ -177,7 +181,7 @@ class PullImages:
         engine = Engine(ctx.plan.endpoint)
         for item in params["images"]:
             reference, digest = item["reference"], item.get("digest", "")
-            if await image_is_here(engine, reference, digest):
+            if await _can_start(engine, item):
                 ctx.say(f"{reference}: here")
                 continue
             await self._pull(ctx, engine, reference, digest)
@@ -215,6 +219,12 @@ class PullImages:
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Images stay: they harm nobody, and the next try needs them."""
         return "Pulled images stay."
+
+
+async def _can_start(engine: Engine, item: Mapping[str, Any]) -> bool:
+    here = await image_is_here(engine, item["reference"], item.get("digest", ""))
+    pin = str(item.get("pin", ""))
+    return here and ("@" not in pin or await engine.image(pin) is not None)
 
 
 async def image_is_here(engine: Engine, reference: str, digest: str) -> bool:

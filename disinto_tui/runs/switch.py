@@ -327,7 +327,7 @@ def _steps(
             Step("same", "Look whether the tag still means that image", "same-tag", same, writes=False)
         )
     if not here:
-        one = [{"reference": pin, "digest": wanted.digest}]
+        one = [{"reference": plain, "digest": wanted.digest, "pin": pin}]
         steps.append(Step("pull", "Pull the image", "pull", {"images": one}, "not on this host yet"))
     elif wanted.image and wanted.reference.tag:
         name = {"reference": plain, "image": wanted.image}
