@@ -55,18 +55,24 @@ check "ruff format" "$BIN/ruff" format --check .
 check "mypy" "$BIN/mypy"
 check "import contracts" "$BIN/lint-imports"
 check "shell scripts" scripts_check
-# Engine tests wait more than they work, so they run beside the others, and the longest of them beside the rest.
-in_three_parts() {
-    local part log logs=()
-    for part in "engine and slow" "engine and not slow"; do
+# Engine tests wait more than they work, so they run beside the others: releases, what else is slow, and the rest.
+in_four_parts() {
+    local part log logs=() names=(releases slow engine)
+    for part in "${names[@]}"; do
         log=$(mktemp)
         logs+=("$log")
-        "$BIN/pytest" -q -p no:cacheprovider -m "$part" >"$log" 2>&1 </dev/null &
+        case $part in
+            releases) set -- -m "engine and slow" tests/engine/test_release*.py ;;
+            slow) set -- -m "engine and slow" --ignore-glob="*/test_release*.py" ;;
+            engine) set -- -m "engine and not slow" ;;
+        esac
+        # A shell without job control makes what it puts beside itself deaf to Ctrl-C, and so what the tests start.
+        env --default-signal=INT "$BIN/pytest" -q -p no:cacheprovider "$@" >"$log" 2>&1 </dev/null &
         beside+=("$!")
     done
     "$BIN/pytest" -m "not engine" || failed+=(pytest)
-    for part in 0 1; do
-        wait "${beside[part]}" || failed+=("pytest (engine, part $((part + 1)))")
+    for part in 0 1 2; do
+        wait "${beside[part]}" || failed+=("pytest (${names[part]})")
         cat "${logs[part]}"
         rm -f "${logs[part]}"
     done
@@ -81,7 +87,7 @@ elif [ -n "$FAST" ]; then
 elif [ "$#" -gt 0 ]; then
     "$BIN/pytest" "$@" || failed+=(pytest)
 else
-    in_three_parts
+    in_four_parts
 fi
 
 if [ "${#failed[@]}" -gt 0 ]; then
