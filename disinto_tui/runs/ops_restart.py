@@ -103,6 +103,7 @@ class RestartAgents:
                 would("read", f"engine: inspect {', '.join(services)} until healthy, and a while longer")
             )
             acts.append(would("write", f"engine: tag <the image> as {kept}:<its version>"))
+            acts.append(would("write", f"engine: take names {kept}:… off images that no undo needs any more"))
         return "" if services else "No agents service runs: the pin alone is written.", acts
 
 
