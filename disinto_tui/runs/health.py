@@ -11,6 +11,7 @@ import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from disinto_tui.adapters.engine import Engine
@@ -85,12 +86,16 @@ class Patience:
         """Start the containers that stand still since the engine came back; `documents` by service.
 
         A killed engine that comes back ends the containers it finds, and forgets that `unless-stopped` wants
-        them up (observed, 20.10).
+        them up (observed, 20.10). It may still be the old one, on its way out and slow, which goes away under the
+        question or refuses it: what the watch sees next decides.
         """
         for service, inspect in documents.items():
             if container_state(inspect) == "exited":
                 self._say(f"{service}: ended with the engine, and is started again")
-                await engine.start_container(str(inspect["Id"]))
+                try:
+                    await self.ask(partial(engine.start_container, str(inspect["Id"])))
+                except Failed as error:
+                    self._say(f"{service}: {error.what} {error.why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,3 +95,35 @@ async def test_a_daemon_started_anew_between_two_looks_is_noticed() -> None:
     assert not await patience.was_away(daemon)  # type: ignore[arg-type]
     daemon.number = 0  # one that cannot be told is no sign of anything
     assert not await patience.was_away(daemon)  # type: ignore[arg-type]
+
+
+class Going:
+    """An engine whose containers end with it: asked to start one, it answers in the order given."""
+
+    def __init__(self, *answers: str | Exception) -> None:
+        self.asked: list[str] = []
+        self._answer = Answers(*answers)
+
+    async def start_container(self, container: str) -> None:
+        self.asked.append(container)
+        await self._answer()
+
+
+@pytest.mark.parametrize(
+    ("answers", "returned"),
+    [
+        ((down(), "back"), True),
+        ((Failed("It was not started.", "It is shutting down.", "", code="engine.refused"),), False),
+    ],
+)
+async def test_an_engine_that_goes_while_its_containers_are_started_again(
+    answers: tuple[str | Exception, ...], returned: bool
+) -> None:
+    """It answered once more before it went (observed: a slow way out)."""
+    said: list[str] = []
+    patience, engine = Patience(said.append), Going(*answers)
+    ended = {"Id": "c1", "State": {"Status": "exited", "Running": False}}
+    await patience.revive(engine, {"agents": ended})  # type: ignore[arg-type]
+    assert set(engine.asked) == {"c1"}
+    assert patience.returned is returned
+    assert said[0] == "agents: ended with the engine, and is started again"
