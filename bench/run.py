@@ -19,6 +19,8 @@ log_view     The run screen on a pseudo-terminal, following a run that another p
              the word go until the last line is on the screen (yardstick: the writer with nobody watching); from
              a key pressed every 50 ms to its echo in the header (yardstick: the same before the flood); resident
              memory before and after. Flat out with 1,000,000 lines, then 80,000 of them at 10,000 a second.
+build_log    A build of 200,000 lines through a run that the run screen follows / `docker build` with its output in a
+             file, on an engine whose builder clips nothing; and the same key as above meanwhile. Needs root.
 version_list The versions screen on a pseudo-terminal of 120x40, 50,000 tags remembered on disk, registry and engine
              away: from fork() to the frame in which the running version stands in the list / the smallest Textual
              app; from a key of the filter line to the text that its repaint of the list brings.
@@ -61,6 +63,7 @@ BENCHES = (
     "home_data",
     "doctor",
     "log_view",
+    "build_log",
     "version_list",
     "registry",
     "metadata",
