@@ -21,6 +21,9 @@ log_view     The run screen on a pseudo-terminal, following a run that another p
              memory before and after. Flat out with 1,000,000 lines, then 80,000 of them at 10,000 a second.
 build_log    A build of 200,000 lines through a run that the run screen follows / `docker build` with its output in a
              file, on an engine whose builder clips nothing; and the same key as above meanwhile. Needs root.
+build_flood  The same step, its builder printing 200,000 lines in bursts of 250,000 lines a second / the same command
+             with its output sent to a file. And those lines in one burst, with the run screen watching: lines a
+             second, key to echo, memory. Needs an engine.
 version_list The versions screen on a pseudo-terminal of 120x40, 50,000 tags remembered on disk, registry and engine
              away: from fork() to the frame in which the running version stands in the list / the smallest Textual
              app; from a key of the filter line to the text that its repaint of the list brings.
@@ -64,6 +67,7 @@ BENCHES = (
     "doctor",
     "log_view",
     "build_log",
+    "build_flood",
     "version_list",
     "registry",
     "metadata",
