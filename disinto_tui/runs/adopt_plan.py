@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.instance import Instance
 from disinto_tui.core import stack_forms as forms
 from disinto_tui.core.errors import Refused
 from disinto_tui.core.image import local_name
@@ -22,7 +22,7 @@ from disinto_tui.runs.health import container_state
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
-from disinto_tui.runs.ops_files import digest, file_mode
+from disinto_tui.runs.ops_files import replacement
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.shadows import shadows_of
 
@@ -362,16 +362,7 @@ def _steps(
         steps.append(Step(f"data-{number}", title, "rescue-data", item, why, atomic=True))
     if missing:
         steps.append(Step("directories", "Make directories", "directories", {"directories": missing}))
-    wanted = [
-        {
-            "path": item.path,
-            "mode": oct(item.mode)[2:],
-            "mode_before": file_mode(instance.path / item.path),
-            "before": digest(read_bytes(instance.path / item.path)),
-            "after": digest(item.data),
-        }
-        for item in written
-    ]
+    wanted = [replacement(instance, item.path, item.data, f"{item.mode:o}") for item in written]
     steps.append(
         Step("files", "Write files", "files", {"files": wanted}, "each backed up and replaced whole")
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,12 @@ from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.plan import Step
 from disinto_tui.core.words import age_text, size_text
 from disinto_tui.runs.doctor_model import Ground, Remark
-from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.health import container_state, is_leftover, service_of
 from disinto_tui.runs.history import history, rollback_order
 from disinto_tui.runs.holder import describe
 from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
 from disinto_tui.runs.project import find_project
 
-LEFTOVER = re.compile(r"\A/?[0-9a-f]{12}_")
-"""Names of the containers that Compose makes in the midst of a recreate (facts: 3.5)."""
 MUCH_BYTES = 1_000_000_000
 """Backups and logs of runs that take more than this are worth a word."""
 _COMPOSE = "com.docker.compose."
@@ -56,7 +53,7 @@ def container_remarks(
         name, state = str(inspect.get("Name", "")).lstrip("/"), container_state(inspect)
         labels = (inspect.get("Config") or {}).get("Labels") or {}
         identity, service = str(inspect["Id"]), service_of(inspect)
-        if LEFTOVER.match(name) and state == "created":
+        if is_leftover(inspect):
             text = f"{name} was left by a recreate that was interrupted, and never ran"
             remarks.append(Remark("warning", text, f"docker rm {name}", _remove([identity])))
         elif labels.get(f"{_COMPOSE}oneoff") == "True":

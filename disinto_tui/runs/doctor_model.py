@@ -181,6 +181,10 @@ async def carried_out(check: Check, ground: Ground) -> Result:
         remarks = (
             Remark("unknown", f"{where}{error.strerror or error}", "Run it as the owner of the files."),
         )
+    except Exception as error:
+        # What nobody foresaw is one check's answer, and not the end of the others'.
+        text = f"it broke off: {type(error).__name__}: {error}"
+        remarks = (Remark("unknown", text, "Run it again; tell whoever keeps this tool when it stays."),)
     state: State = "ok"
     for remark in remarks:
         state = max(state, remark.state, key=_WEIGHT.__getitem__)

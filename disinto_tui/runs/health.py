@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _ABSENCES = 3
 _RETRY_SECONDS = 0.5
 
 T = TypeVar("T")
+_LEFTOVER = re.compile(r"\A/?[0-9a-f]{12}_")
 
 
 class Patience:
@@ -128,6 +130,13 @@ def container_state(inspect: Mapping[str, Any]) -> ServiceState:
         "dead": "dead",
     }
     return known.get(status, "dead")
+
+
+def is_leftover(inspect: Mapping[str, Any]) -> bool:
+    """Whether it is what an interrupted recreate left: a container `<12 hex>_name` that was made and never ran
+    (Compose, observed; facts: 3.5)."""
+    state = (inspect.get("State") or {}).get("Status")
+    return state == "created" and _LEFTOVER.match(str(inspect.get("Name", ""))) is not None
 
 
 def service_of(inspect: Mapping[str, Any]) -> str:

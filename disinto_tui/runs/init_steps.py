@@ -9,7 +9,7 @@ from typing import Any
 
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.host import is_loopback
-from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.image import parse_image
 from disinto_tui.core.model import Project
 from disinto_tui.core.plan import FileChange, ImagePull, Step
@@ -18,7 +18,7 @@ from disinto_tui.runs import preflight
 from disinto_tui.runs.init_model import InitRequest, NewFile, World
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS
 from disinto_tui.runs.observe import is_agents_service
-from disinto_tui.runs.ops_files import digest, file_mode
+from disinto_tui.runs.ops_files import replacement
 from disinto_tui.runs.ops_stack import image_is_here
 
 FORGE_LATER = (
@@ -76,16 +76,7 @@ def steps_of(
                 writes=False,
             )
         )
-        wanted = [
-            {
-                "path": item.path,
-                "mode": oct(item.mode)[2:],
-                "mode_before": file_mode(instance.path / item.path),
-                "before": digest(read_bytes(instance.path / item.path)),
-                "after": digest(item.data),
-            }
-            for item in files
-        ]
+        wanted = [replacement(instance, item.path, item.data, f"{item.mode:o}") for item in files]
         steps.append(
             Step("files", "Write files", "files", {"files": wanted}, "each backed up and replaced whole")
         )

@@ -11,7 +11,7 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.engine_look import LOOK_LABEL
 from disinto_tui.adapters.instance import disk_error
 from disinto_tui.core.errors import Refused
-from disinto_tui.runs.doctor_keep import LEFTOVER
+from disinto_tui.runs.health import is_leftover
 from disinto_tui.runs.runner import Context
 
 
@@ -85,8 +85,8 @@ class RemoveLeftovers:
                 continue
             name = str(inspect.get("Name", "")).lstrip("/")
             labels = (inspect.get("Config") or {}).get("Labels") or {}
-            created = (inspect.get("State") or {}).get("Status") == "created"
-            if created and (LEFTOVER.match(name) or LOOK_LABEL in labels):
+            look = LOOK_LABEL in labels and (inspect.get("State") or {}).get("Status") == "created"
+            if look or is_leftover(inspect):
                 await engine.remove_container(identity)
                 ctx.say(f"removed {name}")
             else:

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from disinto_tui.adapters.instance import disk_error, read_bytes, replace_file, unfinished, write_private
+from disinto_tui.adapters.instance import (
+    Instance,
+    disk_error,
+    read_bytes,
+    replace_file,
+    unfinished,
+    write_private,
+)
 from disinto_tui.core.errors import Failed, Refused
 from disinto_tui.runs.runner import Context
 
@@ -25,6 +32,19 @@ def file_mode(path: Path) -> str:
         return f"{stat.S_IMODE(path.stat().st_mode):o}"
     except FileNotFoundError:
         return ""
+
+
+def replacement(instance: Instance, path: str, data: bytes, mode: str) -> dict[str, str]:
+    """What `PutFiles` is told of one staged file, relative to the instance: its mode (octal) and content to be, and
+    both as they are now, which is what it looks for before it acts. Raises BadInput when it cannot be read."""
+    place = instance.path / path
+    return {
+        "path": path,
+        "mode": mode,
+        "mode_before": file_mode(place),
+        "before": digest(read_bytes(place)),
+        "after": digest(data),
+    }
 
 
 class MakeDirectories:

@@ -25,11 +25,9 @@ from disinto_tui.adapters.process import Command, Result, run
 from disinto_tui.core.errors import BadInput, DisintoError, Failed, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.env import env_now
-from disinto_tui.runs.health import Patience, service_of, unhealthy, watch
+from disinto_tui.runs.health import Patience, is_leftover, service_of, unhealthy, watch
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.runner import Context
-
-_LEFTOVER = re.compile(r"^/?[0-9a-f]{12}_")
 
 
 def target_of(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
@@ -279,10 +277,10 @@ async def remove_leftovers(ctx: Context) -> None:
     """Remove `<12 hex>_name` containers that an interrupted recreate left in state created (facts: 3.5)."""
     engine = Engine(ctx.plan.endpoint)
     for inspect in await engine.containers(ctx.plan.project):
-        name = str(inspect.get("Name", ""))
-        if _LEFTOVER.match(name) and (inspect.get("State") or {}).get("Status") == "created":
+        if is_leftover(inspect):
             await engine.remove_container(str(inspect["Id"]))
-            ctx.say(f"removed {name.lstrip('/')}, left over from an interrupted recreate")
+            name = str(inspect.get("Name", "")).lstrip("/")
+            ctx.say(f"removed {name}, left over from an interrupted recreate")
 
 
 class RestoreRunning:

@@ -31,8 +31,7 @@ from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
 from disinto_tui.runs.lifecycle import factory_of, repository_of, require_stack, shell_override
 from disinto_tui.runs.observe import is_agents_service
-from disinto_tui.runs.ops_files import digest as content_digest
-from disinto_tui.runs.ops_files import file_mode
+from disinto_tui.runs.ops_files import file_mode, replacement
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import Found, find_project
 from disinto_tui.runs.shadows import switch_shadows
@@ -340,14 +339,8 @@ def _steps(
         waiting = {"services": services, "deadline": request.when_idle}
         steps.append(Step("idle", "Wait until no agent is at work", "wait-idle", waiting, writes=False))
     if new != old:
-        path = request.instance.path / found.env.name
-        file = {
-            "path": found.env.name,
-            "mode": file_mode(path) or "600",
-            "mode_before": file_mode(path),
-            "before": content_digest(read_bytes(path)),
-            "after": content_digest(new),
-        }
+        mode = file_mode(request.instance.path / found.env.name) or "600"
+        file = replacement(request.instance, found.env.name, new, mode)
         steps.append(Step("pin", "Write the pin", "files", {"files": [file]}, "backed up and replaced whole"))
     if services:
         recreate = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import Engine
+from tests.support.factory import Factory, config_text, new_factory
+from tests.support.forge_double import ForgeDouble
+from tests.support.forge_state import default_state
 from tests.support.registries import Registry, push_samples, push_stand_ins
 
 HERE = Path(__file__).parent
+QUICK = (
+    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
+)
+"""An override with an impatient healthcheck."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +59,27 @@ def sample_images(
     pulled = [name for name in engine.references() - before if name.startswith(f"{registry.address}/")]
     if pulled:
         engine.docker("rmi", *pulled, check=False)
+
+
+@contextlib.contextmanager
+def a_factory(
+    engine: Engine, images: SampleImages, home: Path, name: str, *, override: str = QUICK, start: bool = True
+) -> Iterator[Factory]:
+    """A factory on v0.2.0 for a module of its own, with an override beside its compose file; `start` False leaves
+    `init` to the tests. All of it is removed afterwards."""
+    project = f"{engine.prefix}-{name}"
+    with ForgeDouble(default_state()) as forge:
+        text = config_text(project, images.repository, forge.url, images.stand_ins)
+        made = new_factory(home, engine.endpoint, project, text)
+        made.directory.mkdir()
+        (made.directory / "docker-compose.override.yml").write_text(override)
+        try:
+            if start:
+                said = made.init()
+                assert said.code == 0, said.err
+            yield made
+        finally:
+            engine.remove(f"label=com.docker.compose.project={project}")
 
 
 @pytest.fixture

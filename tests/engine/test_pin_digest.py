@@ -6,12 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.conftest import SampleImages
-from tests.engine.test_switch import QUICK
+from tests.engine.conftest import SampleImages, a_factory
 from tests.support.engine import Engine
-from tests.support.factory import Factory, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
-from tests.support.forge_state import default_state
+from tests.support.factory import Factory
 from tests.support.registries import push_samples
 
 SOAK = ("--yes", "--soak", "0.2")
@@ -22,15 +19,9 @@ def factory(
     engine: Engine, sample_images: SampleImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Factory]:
     home = tmp_path_factory.mktemp("home")
-    project = f"{engine.prefix}-digest"
-    with ForgeDouble(default_state()) as forge:
-        text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        text = text.replace("[factory]\n", "[factory]\npin_digest = true\n", 1)
-        made = new_factory(home, engine.endpoint, project, text)
-        made.directory.mkdir()
-        (made.directory / "docker-compose.override.yml").write_text(QUICK)
+    with a_factory(engine, sample_images, home, "digest", start=False) as made:
+        made.change_config("[factory]\n", "[factory]\npin_digest = true\n")
         yield made
-    engine.remove(f"label=com.docker.compose.project={project}")
 
 
 def pinned(factory: Factory) -> str:

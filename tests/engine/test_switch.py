@@ -13,18 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import SampleImages
+from tests.engine.conftest import QUICK, SampleImages, a_factory
 from tests.engine.test_init_killed import KILLER
 from tests.support.engine import Engine
-from tests.support.factory import Factory, Said, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
-from tests.support.forge_state import default_state
+from tests.support.factory import Factory, Said
 from tests.support.processes import poll
 from tests.support.registries import open_registry, push_samples
 
-QUICK = (
-    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
-)
 SOAK = ("--yes", "--soak", "0.2")
 
 
@@ -34,23 +29,15 @@ def factory(
 ) -> Iterator[Factory]:
     """A running factory of this file's own, with data in its volumes and impatient healthchecks."""
     home = tmp_path_factory.mktemp("home")
-    project = f"{engine.prefix}-switch"
-    with ForgeDouble(default_state()) as forge:
-        text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
-        made.directory.mkdir()
-        (made.directory / "docker-compose.override.yml").write_text(QUICK)
-        said = made.init()
-        assert said.code == 0, said.err
+    with a_factory(engine, sample_images, home, "switch") as made:
         engine.docker(
             "exec",
-            f"{project}-agents",
+            f"{made.project}-agents",
             "sh",
             "-c",
             "echo precious >/home/agent/data/d; echo r >/home/agent/repos/r",
         )
         yield made
-    engine.remove(f"label=com.docker.compose.project={project}")
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import SampleImages
-from tests.engine.test_switch import QUICK, odd, running
+from tests.engine.conftest import SampleImages, a_factory
+from tests.engine.test_switch import odd, running
 from tests.support.engine import Engine
-from tests.support.factory import Factory, Said, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
-from tests.support.forge_state import default_state
+from tests.support.factory import Factory, Said
 from tests.support.own_engine import SmallDisk
 
 BOM = b"\xef\xbb\xbf"
@@ -29,17 +27,8 @@ def factory(
     engine: Engine, sample_images: SampleImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Factory]:
     """A running factory on v0.2.0 of this file's own."""
-    home = tmp_path_factory.mktemp("home")
-    project = f"{engine.prefix}-dotenv"
-    with ForgeDouble(default_state()) as forge:
-        text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
-        made.directory.mkdir()
-        (made.directory / "docker-compose.override.yml").write_text(QUICK)
-        said = made.init()
-        assert said.code == 0, said.err
+    with a_factory(engine, sample_images, tmp_path_factory.mktemp("home"), "dotenv") as made:
         yield made
-    engine.remove(f"label=com.docker.compose.project={project}")
 
 
 @pytest.fixture
@@ -263,9 +252,8 @@ def test_a_pin_that_is_gone_is_written_and_taken_out_again_when_the_version_is_b
     assert env.read_bytes() == before + f"AGENTS_IMAGE={sample_images.reference('v0.3.0')}\n".encode()
     assert running(up) == ["v0.3.0"]
     env.write_bytes(before)
-    back = up.cli(
-        "rollback", "--yes", "--soak", "1"
-    )  # from what runs, which is not a target just because no pin names it
+    # From what runs, which is no target just because no pin names it.
+    back = up.cli("rollback", "--yes", "--soak", "0")
     assert back.code == 0, back.err
     assert running(up) == ["v0.2.0"]
     assert volumes(up, engine) == data and not data[1] and "data/d" in data[0]

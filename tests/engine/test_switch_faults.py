@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine.test_switch import QUICK, planned
+from tests.engine.conftest import QUICK
+from tests.engine.test_switch import planned
 from tests.support.engine import Engine
 from tests.support.factory import Factory, Said, config_text, new_factory
 from tests.support.forge_double import ForgeDouble

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.conftest import SampleImages
-from tests.engine.test_switch import QUICK, SOAK, ident, odd, pinned, running, use
+from tests.engine.conftest import QUICK, SampleImages, a_factory
+from tests.engine.test_switch import SOAK, ident, odd, pinned, running, use
 from tests.support.engine import Engine, inspect
-from tests.support.factory import Factory, config_text, new_factory
-from tests.support.forge_double import ForgeDouble
-from tests.support.forge_state import default_state
+from tests.support.factory import Factory
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +17,13 @@ def factory(
     engine: Engine, sample_images: SampleImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Factory]:
     """A running factory whose agents have a neighbour on the same image, made with an override."""
+    neighbour = (
+        f"  helper:\n    image: ${{AGENTS_IMAGE}}\n    container_name: {engine.prefix}-odd-helper\n"
+        "    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
+    )
     home = tmp_path_factory.mktemp("home")
-    project = f"{engine.prefix}-odd"
-    with ForgeDouble(default_state()) as forge:
-        text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
-        made.directory.mkdir()
-        neighbour = (
-            "  helper:\n    image: ${AGENTS_IMAGE}\n    container_name: " + project + "-helper\n"
-            "    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
-        )
-        (made.directory / "docker-compose.override.yml").write_text(QUICK + neighbour)
-        said = made.init()
-        assert said.code == 0, said.err
+    with a_factory(engine, sample_images, home, "odd", override=QUICK + neighbour) as made:
         yield made
-    engine.remove(f"label=com.docker.compose.project={project}")
 
 
 @pytest.fixture(autouse=True)

@@ -80,6 +80,7 @@ def test_what_is_asked_for_once_survives_the_time_of_the_check_that_asked_first(
         (Unavailable("w", "y", "n", code="compose.old"), "problem"),
         (BadInput("w", "y", "n", code="x"), "problem"),
         (PermissionError(13, "Permission denied", "/f"), "unknown"),
+        (KeyError("what nobody foresaw"), "unknown"),
     ],
 )
 def test_an_error_is_the_checks_answer(tmp_path: Path, error: Exception, state: str) -> None:

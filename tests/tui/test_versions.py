@@ -140,14 +140,18 @@ async def test_who_scrolls_through_asks_nothing_and_what_left_the_screen_is_give
         await until(pilot, lambda: len(source.detailed) == 1)
         for _ in range(20):
             found.action_page_down()
-        await until(pilot, lambda: len(source.detailed) == 2)
-        assert source.detailed[1][0] == found.tag
-        await until(pilot, lambda: len(source.cancelled) == 1)
+        # On a slow machine the screen may settle half-way as well; what counts is where it comes to rest.
+        screen = app.screen
+        assert isinstance(screen, VersionsScreen)
+        await until(pilot, lambda: source.detailed[-1][0] == found.tag and screen._settling is None)
+        await until(pilot, lambda: source.cancelled)
+        given_up = len(source.cancelled)
         assert source.cancelled[0] == source.detailed[0]
+        assert given_up < len(source.detailed) < 20
         await pilot.press("up")
         source.gate.set()
         await until(pilot, lambda: row(pilot, found.tag).endswith("41 MB"))
-        assert len(source.cancelled) == 1  # a line further is no reason to begin anew
+        assert len(source.cancelled) == given_up  # a line further is no reason to begin anew
 
 
 async def test_a_list_of_fifty_thousand_makes_the_lines_on_the_screen_and_no_others(tmp_path: Path) -> None:

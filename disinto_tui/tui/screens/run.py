@@ -324,9 +324,8 @@ class RunScreen(LogScreen):
 
     def _again(self, *, undo: bool) -> None:
         if self.model.plan.kind in ("release", "formula"):
-            self._find_secrets(
-                undo
-            )  # also what was found before: a token that is over has been replaced meanwhile
+            # Also what was found before: a token that is over may have been replaced meanwhile.
+            self._find_secrets(undo)
         else:
             self._launch(undo, self.disinto.handed.get(self._run_dir.id))
 
