@@ -14,10 +14,12 @@ from textual.message import Message
 from textual.widgets import Input
 
 from disinto_tui.core.errors import DisintoError
-from disinto_tui.tui.actions import bindings
+from disinto_tui.tui.actions import ACTIONS, bindings
 from disinto_tui.tui.log.lines import LogLines
 from disinto_tui.tui.log.view import LogView
 from disinto_tui.tui.widgets.frame import TopLine
+
+_SEARCH = "log.search"
 
 
 class SearchLine(Input):
@@ -151,9 +153,19 @@ class LogPane(Vertical):
                 line.take(event.character)
             return
         self._passed.append(event)
+        if not self._may_open_search(event):
+            return
         active = self.screen.active_bindings.get(event.key)
-        if active is not None and active.binding.id == "log.search":
+        if active is not None and active.binding.id == _SEARCH:
             self._ahead = ""
+
+    def _may_open_search(self, event: events.Key) -> bool:
+        """Whether the key is one of the search's at all: what is bound where is dear to find out, on every key."""
+        keymap = getattr(self.app, "keymap", None)
+        keys = keymap.keys.get(_SEARCH) if keymap is not None else None
+        return not {event.key, event.character}.isdisjoint(
+            key.strip() for key in (keys or ACTIONS[_SEARCH].keys).split(",")
+        )
 
     async def on_log_view_search(self, message: LogView.Search) -> None:
         """Open the search line, with what was typed meanwhile; the last search is there to be typed over."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
 
 POLL_SECONDS = 0.05
+FLOOD_LINES, FLOOD_SECONDS = 100, 0.1
+"""More lines between two looks than any screen shows at once: nobody reads them, so they are painted less often."""
 _CSS = """
 RunScreen #steps { width: 27; }
 RunScreen.-wide #steps { width: 36; }
@@ -139,7 +141,7 @@ class RunScreen(LogScreen):
     @work(group="read", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
         reader = RunReader(self._run_dir, lines=False)
-        due = 0.0
+        due, seen = 0.0, self.whole.end
         while True:
             gone = reader.gone(self._pid)
             # The log first: then no line is here of a step that is not known yet. One small block at a time: every
@@ -151,12 +153,14 @@ class RunScreen(LogScreen):
             told = reader.read()
             if told or grew:
                 self.post_message(self.Told(told, grew))
-                due = time.monotonic() + POLL_SECONDS
+                pace = FLOOD_SECONDS if self.whole.end - seen > FLOOD_LINES else POLL_SECONDS
+                due, seen = time.monotonic() + pace, self.whole.end
             ended = reader.ended(self._pid)
             if not grew and (ended or (gone and not told)):
                 self.post_message(self.Over(not ended))
                 return
-            await asyncio.sleep(0 if grew else POLL_SECONDS)
+            # What was printed meanwhile waits for the next look: on a busy machine whoever sleeps is let in first.
+            await asyncio.sleep(0 if more else max(POLL_SECONDS, due - time.monotonic()))
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
