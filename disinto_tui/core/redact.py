@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import binascii
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NoReturn
 
 MARK = "[redacted]"
 SHORTEST = 4
@@ -125,6 +125,16 @@ class Redactor:
         if not self._suspicious(data):
             return text
         return _decode(_render(data, self._spans(data), len(data), 0)[0])
+
+    def redact_values(self, value: Any) -> Any:
+        """JSON data with every text in it redacted; keys stay, so it is read back as what it was. Raises nothing."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return {key: self.redact_values(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.redact_values(item) for item in value]
+        return value
 
     def redact_bytes(self, data: bytes) -> bytes:
         """`data` without secrets (as UTF-8); the same object when there is none in it. Raises nothing."""

@@ -106,7 +106,8 @@ def main(arguments: list[str]) -> int:
     import asyncio
 
     from disinto_tui.runs.operations import OPERATIONS
-    from disinto_tui.runs.runner import execute
+    from disinto_tui.runs.runner import execute, secrets_on_disk
+    from disinto_tui.runs.stderr import redact_stderr
 
     if arguments == [_WAIT]:
         arguments = _told()
@@ -116,17 +117,19 @@ def main(arguments: list[str]) -> int:
     else:
         line = sys.stdin.readline()
         secrets = json.loads(line) if line.strip() else {}
+    said = redact_stderr(secrets.values())
     run = RunDir(Path(arguments[0]))
+    instance, undo = instance_of(run), "--undo" in arguments[1:]
     try:
+        said.know(secrets_on_disk(instance, run))
         return int(
-            asyncio.run(
-                execute(run, instance_of(run), OPERATIONS, secrets=secrets, undo="--undo" in arguments[1:])
-            )
+            asyncio.run(execute(run, instance, OPERATIONS, secrets=secrets, undo=undo, hide=said.know))
         )
     except DisintoError as error:
         # It never began, or could not keep its journal: `died` reads this where the run is watched.
+        words = said.redactor.redact_values(error.to_json())
         with contextlib.suppress(DisintoError):
-            write_private(run.path / _LAST_WORDS, json.dumps(error.to_json()).encode())
+            write_private(run.path / _LAST_WORDS, json.dumps(words).encode())
         print(error, file=sys.stderr)  # noqa: T201  # and for people, in the run's stderr file
         return int(error.exit_code)
     except KeyboardInterrupt:

@@ -125,6 +125,11 @@ def last_state(ctx: Context, step: str) -> str:
     return ended[-1] if ended else ""
 
 
+def secrets_on_disk(instance: Instance, run: RunDir) -> list[str]:
+    """The secret values in the instance's `.env` and in the one this run is about to write."""
+    return secrets_of_files((instance.env_file, run.staged / ".env"))
+
+
 class _StopAsked(Exception):  # not an error: the operator's wish
     """The operator asked to stop. `aborted`: asked twice, and a step was interrupted that should not be."""
 
@@ -141,10 +146,12 @@ async def execute(
     secrets: Mapping[str, str] | None = None,
     undo: bool = False,
     listener: Listener | None = None,
+    hide: Callable[[Sequence[str]], None] | None = None,
 ) -> ExitCode:
     """Execute (or finish, or with `undo` take back) a run, under the instance's lock.
 
-    A request to stop made before counts: whoever begins a run anew clears an old one (`launch`).
+    `hide` is told every secret that may be met, before anything is done: what else this process writes is kept free
+    of them there. A request to stop made before counts: whoever begins a run anew clears an old one (`launch`).
     Returns the exit code its `RunEnded` carries; errors of steps are journaled, not raised. Raises
     Refused when another process holds the instance.
     """
@@ -153,8 +160,10 @@ async def execute(
     with lock(instance, f"disinto {plan.kind}", run.id):
         before = step_states(run.events())
         writer = JournalWriter(run)
-        hidden = [*secrets.values(), *secrets_of_files((instance.env_file, run.staged / ".env"))]
+        hidden = [*secrets.values(), *secrets_on_disk(instance, run)]
         hidden += secrets_in((await env_or_nothing(instance)).values)
+        if hide is not None:
+            hide(hidden)
         ctx = Context(instance, plan, secrets, run, writer, Redactor(hidden), listener)
         pid = os.getpid()
         ctx.event(
@@ -320,22 +329,14 @@ def _end(ctx: Context, state: RunState, error: DisintoError | None) -> RunEnded:
         state,
         int(error.exit_code if error else ExitCode.DONE),
         summary=tuple(ctx.redactor.redact(str(line)) for line in summary),
-        error=None if error is None else _redacted(ctx, error.to_json()),
-        result=_redacted(ctx, {k: v for k, v in {**ctx.plan.facts, **ctx.result}.items() if k != "summary"}),
+        error=None if error is None else ctx.redactor.redact_values(error.to_json()),
+        result=ctx.redactor.redact_values(
+            {k: v for k, v in {**ctx.plan.facts, **ctx.result}.items() if k != "summary"}
+        ),
     )
     ctx.step_id = ""
     ctx.event(event)
     return event
-
-
-def _redacted(ctx: Context, value: Any) -> Any:
-    if isinstance(value, str):
-        return ctx.redactor.redact(value)
-    if isinstance(value, Mapping):
-        return {key: _redacted(ctx, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_redacted(ctx, item) for item in value]
-    return value
 
 
 def _stopped(plan: Plan, step: Step, aborted: bool) -> Interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -76,3 +77,38 @@ def test_it_ends_with_the_command_that_planned_nothing(tmp_path: Path, end: str)
     argv = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert poll(20, lambda: process_start(int(said.stdout)) == 0.0)
+
+
+DYING = """
+    import json, os, sys
+    from disinto_tui.runs import launch, runner
+    from disinto_tui.core.errors import Failed
+    async def dies(run, instance, operations, *, secrets, undo, hide):
+        hide(["f00d-of-sops"])
+        where = "u:%s %s %s" % (secrets["PUSH"], "f00d-of-env", "f00d-of-sops")
+        {end}
+    runner.execute = dies
+    sys.exit(launch.main(sys.argv[1:]))
+"""
+ENDS = {
+    "a traceback": "raise RuntimeError(where)",
+    "an error": 'raise Failed("It broke.", where, "Mend it.", code="code", details=[where])',
+    "a warning": 'print(where, end="", file=sys.stderr); os.kill(os.getpid(), 9)',
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_a_runs_process_says_when_it_dies_holds_no_secret(tmp_path: Path, end: str) -> None:
+    run = planned(tmp_path)
+    (tmp_path / ".env").write_text("FORGE_TOKEN=f00d-of-env\nFORGE_PASS=code\n")
+    script = textwrap.dedent(DYING).replace("{end}", ENDS[end])
+    with (run.path / "stderr").open("wb") as err:
+        said = json.dumps({"PUSH": "f00d-of-stdin"}) + "\n"
+        argv = [sys.executable, "-c", script, str(run.path)]
+        subprocess.run(argv, input=said, text=True, stderr=err, check=False, timeout=30)
+    kept = (run.path / "stderr").read_text()
+    assert "u:[redacted] [redacted] [redacted]" in kept
+    files = [path.read_text() for path in run.path.rglob("*") if path.is_file()]
+    assert "f00d" not in "".join(files)
+    error = launch.died(run)
+    assert "u:[redacted]" in error.why and "f00d" not in str(error.to_json())
