@@ -64,14 +64,19 @@ def git_command(
     *arguments: str,
     writes: bool = False,
     login: Login | None = None,
+    url: str = "",
     timeout: float = _LOCAL_SECONDS,
 ) -> Command:
-    """`git -C DIRECTORY ARGUMENTS` as data. `writes` says whether it changes anything, here or elsewhere."""
+    """`git -C DIRECTORY ARGUMENTS` as data. `writes` says whether it changes anything, here or elsewhere.
+
+    `login` is for the server of `url` alone (scheme, host and port): git follows redirects, and asks for a login for
+    wherever it was sent.
+    """
     # An empty helper forgets those of the operator's own configuration: they would store what is not theirs.
     options = ["-C", str(directory), "-c", "credential.helper="]
     private = None
     if login is not None:
-        options += ["-c", f"credential.helper={_HELPER}"]
+        options += ["-c", f"credential.{_server(url)}.helper={_HELPER}"]
         private = f"username={login.user}\npassword={login.password.reveal()}\n".encode()
     argv = ("git", *options, *arguments)
     return Command(argv, writes=writes, env=_environment(), timeout=timeout, private=private)
@@ -155,6 +160,7 @@ class Checkout:
             *("fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--", url, _sha(sha)),
             writes=True,
             login=login,
+            url=url,
             timeout=_REMOTE_SECONDS,
         )
         await _remote(command, url, login, "The commit could not be fetched.")
@@ -192,7 +198,7 @@ def archive_arguments(archive: Path, sha: str) -> tuple[str, ...]:
 
 def remote_refs_command(url: str, names: Sequence[str], login: Login | None = None) -> Command:
     """`git ls-remote`, outside of any checkout: its configuration could rewrite the URL."""
-    return git_command("/", "ls-remote", "--", url, *names, login=login, timeout=_REMOTE_SECONDS)
+    return git_command("/", "ls-remote", "--", url, *names, login=login, url=url, timeout=_REMOTE_SECONDS)
 
 
 def push_command(
@@ -205,6 +211,7 @@ def push_command(
         *("push", "--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--", url, *specs),
         writes=True,
         login=login,
+        url=url,
         timeout=_REMOTE_SECONDS,
     )
 
@@ -338,6 +345,14 @@ def _failed(what: str, result: Result | None, words: list[str] | None = None) ->
         code="git.failed",
         details=said,
     )
+
+
+def _server(url: str) -> str:
+    """Scheme, host and port of an http or https URL, or ValueError: a login is for nothing else."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no place for a login: {place_of(url)!r}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _sha(text: str) -> str:

@@ -181,13 +181,34 @@ async def test_a_commit_is_fetched_without_touching_anything(
 
 
 async def test_the_password_is_in_no_argument_and_no_url(tree: Path, server: GitServer) -> None:
-    command = git_command(tree, "push", server.url("mirror"), login=LOGIN)
+    command = git_command(tree, "push", url := server.url("mirror"), login=LOGIN, url=url)
     assert PASSWORD not in f"{command.argv} {command.env}"
     assert PASSWORD not in repr(command)
     await push_refs(tree, server.url("mirror"), {"refs/tags/v1": await Checkout(tree).head()}, LOGIN)
     sent = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     assert any(given == f"Basic {sent}" for _, given in server.requests)
     assert not any(PASSWORD in path for path, _ in server.requests)
+
+
+async def test_a_server_that_sends_git_elsewhere_does_not_get_the_password_there(
+    tree: Path, server: GitServer, tmp_path: Path
+) -> None:
+    """git follows a redirect of its first request, and asks its helper for a login for the new place."""
+    sha = await Checkout(tree).head()
+    with git_server(tmp_path / "thief") as thief:
+        thief.make("mirror")
+        server.elsewhere = f"http://{thief.address}"
+        for asked in (
+            remote_refs(server.url("mirror"), ["refs/tags/*"], LOGIN),
+            push_refs(tree, server.url("mirror"), {"refs/tags/v1": sha}, LOGIN),
+            Checkout(tree).fetch(server.url("mirror"), "1" * 40, LOGIN),
+        ):
+            with pytest.raises(Failed) as told:
+                await asked
+            assert told.value.code == "git.denied"
+        assert thief.requests
+        sent = {base64.b64decode(given.removeprefix("Basic ")) for _, given in thief.requests}
+        assert not any(PASSWORD.encode() in text for text in sent)
 
 
 async def test_the_operators_hooks_and_credential_helpers_are_not_asked(

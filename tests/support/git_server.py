@@ -29,6 +29,8 @@ class GitServer:
     password: str = PASSWORD
     tells: bool = False
     """Its refusals repeat what it was given, as careless servers do."""
+    elsewhere: str = ""
+    """Where it sends whoever asks for anything ("http://host:port")."""
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, name: str) -> str:
@@ -102,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         known.requests.append((self.path, given))
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size) if size else self._chunks()
+        if known.elsewhere:
+            return self._say(302, b"", {"Location": known.elsewhere + self.path})
         login = base64.b64decode(given.removeprefix("Basic ")).decode(errors="replace")
         pushing = "git-receive-pack" in self.path
         if login.partition(":")[2] != known.password:  # a token is what counts, whatever the name before it
