@@ -1,17 +1,22 @@
 """Compose files that others wrote, read for what they say and for what is wrong with them.
 
 The YAML library takes the last of two equal keys without a word; here both lines are told. Compose's own tags
-(`!reset`, `!override`) are read as what they mark. Merging follows Compose: maps by key, mounts by their target,
-lists one after the other.
+(`!reset`, `!override`) are read as what they mark. Plain words and numbers are what Compose's reader takes them for:
+YAML 1.1, which the library speaks, reads `2222:22` as 133342 and `NO: yes` as a false that is true. Merging follows
+Compose: maps by key, mounts by their target, lists one after the other.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import stack_forms as forms
+
+EMPTY = "it is empty"
+"""The error of a file without a line that says something: Compose takes it beside another one."""
 
 
 class Reset:
@@ -34,6 +39,23 @@ class Override(list[Any]):
     """`!override`: this list in place of what the files before say."""
 
 
+class OverrideTable(dict[str, Any]):
+    """`!override` on a table: this one in place of what the files before say."""
+
+
+_DIGITS = "0123456789"
+_PLAIN: tuple[tuple[str, str, str], ...] = (
+    ("bool", r"\A(?:true|True|TRUE|false|False|FALSE)\Z", "tTfF"),
+    ("int", r"\A[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]*|[1-9][0-9_]*)\Z", f"-+{_DIGITS}"),
+    ("float", r"\A[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z", f"-+.{_DIGITS}"),
+    ("null", r"\A(?:~|null|Null|NULL|)\Z", "~nN\0"),
+    ("merge", r"\A<<\Z", "<"),
+)
+"""How Compose's reader (yaml.v3) takes plain scalars, in this order: (kind, pattern, first letters). Measured against
+`docker compose config`: no `yes`, no base 60, `1e3` is a number."""
+_DATE = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ]+([0-9]{2}:[0-9]{2}:[0-9]{2})Z?)?\Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A key that stands twice in one table: `where` is its path, `lines` both lines, `same` whether both say the
@@ -53,6 +75,10 @@ class ComposeReading:
     duplicates: tuple[Duplicate, ...] = ()
 
 
+class _NotAName(Exception):  # caught in `read_compose`, never seen outside
+    """A key of a table that is no text."""
+
+
 def read_compose(text: str) -> ComposeReading:
     """Read one compose file. Raises nothing: what is wrong is in the reading."""
     import yaml
@@ -60,7 +86,14 @@ def read_compose(text: str) -> ComposeReading:
     duplicates: list[Duplicate] = []
 
     class Loader(yaml.SafeLoader):
-        pass
+        """A loader with Compose's tags and its opinion of plain scalars."""
+
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # the library's own name, of the class
+
+    for kind, pattern, first in _PLAIN:
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{kind}", re.compile(pattern), [letter.strip("\0") for letter in first]
+        )
 
     def note(node: Any, path: str) -> None:
         if isinstance(node, yaml.SequenceNode):
@@ -73,6 +106,8 @@ def read_compose(text: str) -> ComposeReading:
             name = str(key.value)
             where = f"{path}.{name}" if path else name
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.tag.rpartition(":")[2] not in ("str", "merge"):
+                raise _NotAName(f"line {line}: the key {where} is not a text; put it into quotes")
             if name in seen and name != "<<":
                 same = yaml.serialize(seen[name][1]) == yaml.serialize(value)
                 duplicates.append(Duplicate(where, (seen[name][0], line), same))
@@ -86,22 +121,31 @@ def read_compose(text: str) -> ComposeReading:
         if isinstance(node, yaml.SequenceNode):
             return Override(loader.construct_sequence(node, deep=True))
         if isinstance(node, yaml.MappingNode):
-            return loader.construct_mapping(node, deep=True)
+            return OverrideTable(loader.construct_mapping(node, deep=True))
         return loader.construct_scalar(node)
+
+    def words(loader: Any, node: Any) -> Any:
+        found = loader.construct_scalar(node)
+        date = _DATE.match(found) if node.style is None else None
+        # Compose's reader makes a time of it, and writes that out in Go's manner.
+        return found if date is None else f"{found[:10]} {date[1] or '00:00:00'} +0000 UTC"
 
     Loader.add_constructor("!reset", reset)
     Loader.add_constructor("!override", override)
+    Loader.add_constructor("tag:yaml.org,2002:str", words)
     try:
         node = yaml.compose(text, Loader=Loader)
         if node is not None:
             note(node, "")
         data = yaml.load(text, Loader=Loader)  # noqa: S506  # a SafeLoader with two tags of Compose's
+    except _NotAName as error:
+        return ComposeReading({}, str(error))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         return ComposeReading({}, f"{where}{getattr(error, 'problem', None) or 'it is not YAML'}")
     if data is None:
-        return ComposeReading({}, "it is empty")
+        return ComposeReading({}, EMPTY)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         return ComposeReading({}, "it is not a table of names")
     services = data.get("services")
@@ -121,10 +165,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = found.get(key)
         if isinstance(value, Reset):
             found.pop(key, None)
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            found[key] = {**old, **{name: item for name, item in value.items() if item or name not in old}}
         else:
-            found[key] = value
+            found[key] = _deep(old, value)
     services: dict[str, Any] = dict(base.get("services") or {})
     for name, item in (over.get("services") or {}).items():
         services[name] = merge_service(services.get(name) or {}, item or {})
@@ -145,6 +187,8 @@ def merge_service(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str,
             found.pop(key, None)
         elif isinstance(value, Override):
             found[key] = list(value)
+        elif isinstance(value, OverrideTable):
+            found[key] = dict(value)
         elif key in _WHOLE or old is None:
             found[key] = _without_resets(value)
         elif key in _TABLES:
@@ -158,12 +202,24 @@ def merge_service(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str,
             found[key] = {**forms.build(old), **forms.build(value)}
         elif key in ("depends_on", "networks") and not (isinstance(old, dict) and isinstance(value, dict)):
             found[key] = _as_tables(key, old) | _as_tables(key, value)
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            found[key] = _without_resets({**old, **value})
         elif isinstance(old, list) and isinstance(value, list):
             found[key] = [*old, *(item for item in value if item not in old)]
         else:
-            found[key] = value
+            found[key] = _deep(old, value)
+    return found
+
+
+def _deep(old: Any, value: Any) -> Any:
+    """A table over a table, at any depth; anything else replaces what was there."""
+    if isinstance(value, (Override, OverrideTable)):
+        return list(value) if isinstance(value, Override) else dict(value)
+    if not isinstance(value, Mapping):
+        return value if value is not None or not isinstance(old, Mapping) else old
+    base: Mapping[str, Any] = old if isinstance(old, Mapping) else {}
+    found = {name: item for name, item in base.items() if not isinstance(value.get(name), Reset)}
+    for name, item in value.items():
+        if not isinstance(item, Reset):
+            found[name] = _deep(base.get(name), item)
     return found
 
 

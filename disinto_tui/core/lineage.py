@@ -6,12 +6,12 @@ Pure: texts and facts in, findings out. What a stack *is* and what *becomes of i
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from . import stack_forms as forms
-from .compose_read import ComposeReading, merge, read_compose
+from .compose_read import EMPTY, ComposeReading, Reset, merge, read_compose
 from .stack_dump import GeneratedBy, Upstream, inspect_header
 from .stack_services import AGENTS_DOCKERFILE
 
@@ -156,6 +156,7 @@ def recognise(
                 "name the right directory with --dir",
             )
         )
+    findings += _not_understood(readings)
     findings += _of_texts(readings, files)
     findings += _of_env(env)
     for kind in services:
@@ -227,8 +228,8 @@ def _generation(text: str, data: Mapping[str, Any], services: Sequence[ServiceKi
 
 
 def _unreadable(readings: Sequence[tuple[str, ComposeReading]]) -> Iterator[Finding]:
-    for name, reading in readings:
-        if reading.error:
+    for at, (name, reading) in enumerate(readings):
+        if reading.error and not (at and reading.error == EMPTY):
             yield Finding(
                 "refuse",
                 "unreadable",
@@ -246,6 +247,71 @@ def _unreadable(readings: Sequence[tuple[str, ComposeReading]]) -> Iterator[Find
                     f"{name} says two things of {item.where} ({lines}), and nobody can tell which is meant",
                     "take one of them out",
                 )
+
+
+_TABLES_OR_LISTS = frozenset({"environment", "labels", "networks", "depends_on"})
+_LISTS = frozenset({"volumes", "ports"})
+
+
+def _not_understood(readings: Sequence[tuple[str, ComposeReading]]) -> Iterator[Finding]:
+    """What would be read as nothing: parts of other files, and keys in forms that Compose does not know either."""
+    for file, reading in readings:
+        if "include" in reading.data:
+            yield Finding(
+                "refuse",
+                "include",
+                "",
+                f"{file} takes in other files (`include`), and what stands in those would not go over",
+                "write what they say into the file itself (`docker compose config` shows what it comes to)",
+            )
+        for name, service in (reading.data.get("services") or {}).items():
+            if "extends" in service:
+                yield Finding(
+                    "refuse",
+                    "extends",
+                    name,
+                    f"{file} builds it on another service (`extends`), and which of the two says what would be a guess",
+                    "write what that says into the service itself (`docker compose config` shows what it comes to)",
+                )
+            for key in _misshapen(service):
+                yield Finding(
+                    "refuse",
+                    "shape",
+                    name,
+                    f"its `{key}` in {file} is in no form that Compose knows, and would be read as nothing",
+                    f"mend it (`docker compose -f {file} config` says more)",
+                )
+
+
+def _misshapen(service: Mapping[str, Any]) -> Iterator[str]:
+    for key in (*sorted(_LISTS), *sorted(_TABLES_OR_LISTS)):
+        value = service.get(key)
+        if value is None or isinstance(value, Reset):
+            continue
+        if isinstance(value, Mapping):
+            known = key in _TABLES_OR_LISTS
+        elif isinstance(value, list):
+            known = all(map(_LISTED.get(key, _is_text), value))
+        else:
+            known = False
+        if not known:
+            yield key
+
+
+def _is_text(item: object) -> bool:
+    return isinstance(item, str)
+
+
+def _is_mount(item: object) -> bool:
+    return isinstance(item, str) or (isinstance(item, Mapping) and isinstance(item.get("target"), str))
+
+
+def _is_port(item: object) -> bool:
+    plain = isinstance(item, (str, int)) and not isinstance(item, bool)
+    return plain or (isinstance(item, Mapping) and "target" in item)
+
+
+_LISTED: Mapping[str, Callable[[object], bool]] = {"volumes": _is_mount, "ports": _is_port}
 
 
 def _of_texts(

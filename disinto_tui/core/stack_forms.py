@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from .envfile.expand import TemplateError, substitute
@@ -60,7 +61,27 @@ def _scalar(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        value = float(value)
+    return _go_float(value) if isinstance(value, float) else str(value)
+
+
+def _go_float(value: float) -> str:
+    """A number as Compose writes it into an environment: `1.10` is 1.1 there, and ten million 1e+07."""
+    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    if not isinstance(exponent, int):
+        return str(value)
+    text = "".join(map(str, digits)).rstrip("0")
+    power = len(digits) + exponent - 1
+    minus = "-" if sign else ""
+    if not text:
+        return f"{minus}0"
+    if not -4 <= power < 6:  # Go's %g in its shortest form
+        return f"{minus}{text[0]}{'.' + text[1:] if text[1:] else ''}e{'-' if power < 0 else '+'}{abs(power):02d}"
+    if power < 0:
+        return f"{minus}0.{'0' * (-power - 1)}{text}"
+    whole, rest = text[: power + 1].ljust(power + 1, "0"), text[power + 1 :]
+    return f"{minus}{whole}{'.' + rest if rest else ''}"
 
 
 def _items(value: object) -> Iterator[Any]:

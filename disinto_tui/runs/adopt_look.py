@@ -134,7 +134,22 @@ def _drafts(reading: ProjectsReading) -> list[Project]:
 
 def _read(paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
     found = ((Path(path).name, read_bytes(Path(path))) for path in paths)
-    return tuple((name, data.decode(errors="replace")) for name, data in found if data is not None)
+    return tuple((name, _text(name, data)) for name, data in found if data is not None)
+
+
+def _text(name: str, data: bytes) -> str:
+    """A compose file's text; a byte order mark is none of it. Raises Refused: a value with a sign in it that cannot be
+    read would go over as another value."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(
+            f"{name} cannot be read.",
+            f"Line {line} is not UTF-8, and Compose does not take it either.",
+            f"Save it as UTF-8 (`iconv -f latin1 -t utf8 {name}` prints it so), then adopt again.",
+            code="adopt.unreadable",
+        ) from None
 
 
 def _refuse_nomad(found: Found, root: Path) -> None:
