@@ -34,6 +34,13 @@ class Listed:
     path: Path
     shadowed: bool = False
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an operator is told before it is executed: a file that did not come with the tool is named."""
+        if self.path.parent == resource("formulas"):
+            return ()
+        return (f"the formula {self.formula.name} is your own: {self.path}",)
+
 
 def list_formulas(instance: Instance) -> list[Listed]:
     """The formulas of the instance (`formulas/*.toml`), then those that come with the tool, each by name.
@@ -110,7 +117,7 @@ def plan_formula(instance: Instance, found: Listed, values: Mapping[str, Any], p
         steps,
         downtime="as its steps say",
         undo="what a script did is not taken back",
-        notes=tuple(f"{name} = {text}" for name, text in given.items()),
+        notes=(*found.notes, *(f"{name} = {text}" for name, text in given.items())),
         secrets=formula.secrets,
         facts={
             "formula": formula.name,

@@ -90,10 +90,12 @@ async def plan_release(request: ReleaseRequest) -> PreparedRelease:
     examined = await examine(wanted)
     examined.require()
     values = _values(request, project, images, examined, gathered)
-    plan = plan_formula(instance, find_formula(instance, FORMULA), values, instance.path.name)
+    formula = find_formula(instance, FORMULA)
+    plan = plan_formula(instance, formula, values, instance.path.name)
     shown, secrets = await _shown(request, plan, endpoint, images, examined), gathered.secrets
     # The names alone: whoever resumes it is told which of them is found no more.
-    shown = replace(shown, facts={**shown.facts, "credentials": sorted(secrets)})
+    facts = {**shown.facts, "credentials": sorted(secrets)}
+    shown = replace(shown, facts=facts, notes=(*formula.notes, *shown.notes))
     return PreparedRelease(shown, examined, secrets)
 
 

@@ -97,6 +97,18 @@ def test_one_formula_is_shown_whole(cli: Cli) -> None:
     assert "nightly" in none.err
 
 
+def test_one_in_the_place_of_a_shipped_one_counts_and_is_named_before_it_runs(cli: Cli) -> None:
+    formula(cli, "release", '[[steps]]\nid = "a"\nrun = "echo mine"\n')
+    said = cli("formulas")
+    assert len([line for line in said.out.splitlines() if line.startswith("release ")]) == 2
+    assert said.out.count("(another one of this name comes before)") == 1
+    said = cli("run", "release", "--dry-run")
+    assert said.code == 0, said.err
+    path = cli.directory / "formulas" / "release.toml"
+    assert f"the formula release is your own: {path}" in said.out + said.err
+    assert "│ echo mine" in said.out
+
+
 def test_a_run_goes_on_from_where_it_failed(cli: Cli) -> None:
     env = {"MY_TOKEN": TOKEN, "OF_THE_SHELL": "a stray variable"}
     said = cli("run", "nightly", "--set", "who=ops", "--yes", env=env)

@@ -250,6 +250,7 @@ def test_a_dry_run_reads_step_by_step(ground: ReleaseGround) -> None:
         "· write git -C",
         "· write docker buildx build --builder default --progress plain",
         f"· write engine: push {ground.images}:{version}",
+        "the formula release is your own: ",
         "✓ was asked just now, · would be asked or done; nothing was changed",
     ):
         assert words in said.out, said.out
