@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from disinto_tui.core.formula_schema import BUILT_IN, CONTEXT, STEP, TOP, VARIABLE, BuiltIn, Key
 from disinto_tui.core.project_checks import nearest
 from disinto_tui.core.project_rules import Problem
 from disinto_tui.core.toml_lines import KeyPath, Places, find_places
@@ -102,44 +103,12 @@ class Formula:
         return tuple(dict.fromkeys(name for step in self.steps for name in step.secrets))
 
 
-_TOP: Mapping[str, str] = {
-    "name": "text",
-    "description": "text",
-    "version": "whole number",
-    "model": "text",
-    "context": "table",
-    "vars": "table",
-    "steps": "tables",
-    # Rarer keys of upstream's, carried by and never used here.
-    "stack_script": "text",
-    "tools": "list of texts",
-    "timeout_minutes": "whole number",
-    "allowed_tools": "list of texts",
-    "disallowed_commands": "list of texts",
-}
-_CONTEXT: Mapping[str, str] = {"files": "list of texts", "graph_report": "text"}
-_VARIABLE: Mapping[str, str] = {"description": "text", "required": "true or false", "default": "text"}
-_STEP: Mapping[str, str] = {
-    "id": "text",
-    "title": "text",
-    "description": "text",
-    "needs": "list of texts",
-    "run": "text",
-    "uses": "text",
-    "with": "table",
-    "check": "text",
-    "env": "table",
-    "secrets": "list of texts",
-    "timeout": "span",
-    "retries": "whole number",
-    "on_failure": "text",
-}
-
-
-def read_formula(source: bytes | str, file: str, *, operations: Sequence[str] | None = None) -> Formula:
+def read_formula(
+    source: bytes | str, file: str, *, operations: Mapping[str, BuiltIn] | None = BUILT_IN
+) -> Formula:
     """Read a formula file named `file`. Raises nothing: what is wrong is in `problems`, each at its line.
 
-    `operations` are the built-in operations a step may use; None lets any name pass.
+    `operations` are the built-in operations a step may use; None lets any name and any parameter pass.
     """
     reading = read_toml(source)
     stem = file.rpartition("/")[2].removesuffix(".toml")
@@ -154,7 +123,12 @@ def read_formula(source: bytes | str, file: str, *, operations: Sequence[str] | 
 
 class _Reader:
     def __init__(
-        self, data: dict[str, Any], places: Places, file: str, stem: str, operations: Sequence[str] | None
+        self,
+        data: dict[str, Any],
+        places: Places,
+        file: str,
+        stem: str,
+        operations: Mapping[str, BuiltIn] | None,
     ) -> None:
         self.data, self.places, self.file, self.stem, self.operations = data, places, file, stem, operations
         self.problems: list[Problem] = []
@@ -165,10 +139,10 @@ class _Reader:
         self.problems.append(Problem(self.file, place.line, place.column, key, "error", message, hint))
 
     def formula(self) -> Formula:
-        self.known(self.data, (), _TOP)
+        self.known(self.data, (), TOP)
         name = self.text((), "name") or self.stem
         context = self.table(("context",))
-        self.known(context, ("context",), _CONTEXT)
+        self.known(context, ("context",), CONTEXT)
         variables = tuple(self.variables())
         steps = self.steps({variable.name for variable in variables})
         ordered = self.in_order(steps)
@@ -186,19 +160,17 @@ class _Reader:
 
     # -- values ------------------------------------------------------------------------------------------------
 
-    def known(self, table: Mapping[str, Any], path: KeyPath, schema: Mapping[str, str]) -> None:
+    def known(self, table: Mapping[str, Any], path: KeyPath, schema: Mapping[str, Key]) -> None:
         """Unknown keys, and known ones of the wrong type."""
         for key, value in table.items():
-            kind = schema.get(key)
-            if kind is None:
+            known = schema.get(key)
+            if known is None:
                 near = nearest(key, list(schema))
                 self.report(
                     (*path, key), "this key is not known here", f"did you mean {near}?" if near else ""
                 )
-            elif not _is_a(kind, value):
-                self.report(
-                    (*path, key), f"a {kind} belongs here" if kind[0] not in "ai" else f"{kind} belongs here"
-                )
+            elif not _is_a(known.kind, value):
+                self.report((*path, key), f"a {known.kind} belongs here")
 
     def at(self, path: KeyPath) -> Any:
         value: Any = self.data
@@ -234,7 +206,7 @@ class _Reader:
             if not isinstance(value, dict):
                 self.report(path, "a table belongs here", f"write it as [vars.{name}]")
                 continue
-            self.known(value, path, _VARIABLE)
+            self.known(value, path, VARIABLE)
             default = value.get("default")
             text = default if isinstance(default, str) else None
             found.append(Variable(name, self.text(path, "description"), value.get("required") is True, text))
@@ -251,7 +223,7 @@ class _Reader:
             if not isinstance(item, dict):
                 self.report(path, "a table belongs here", "write it as [[steps]]")
                 continue
-            self.known(item, path, _STEP)
+            self.known(item, path, STEP)
             step = self.step(path, item, variables)
             if step.id in seen:
                 self.report((*path, "id"), f"the id {step.id} is there already, in line {seen[step.id]}")
@@ -277,8 +249,12 @@ class _Reader:
         for key in ("with", "check", "env", "secrets", "timeout", "retries", "on_failure"):
             if key in item and not (run or uses):
                 self.report((*path, key), f"`{key}` says nothing without `run` or `uses`")
+            elif key in item and uses and STEP[key].run:
+                self.report((*path, key), f"`{key}` belongs to `run`; what is built in knows by itself")
         if "with" in item and run:
             self.report((*path, "with"), "`with` belongs to `uses`; a script takes `env`")
+        if self.operations is not None and uses in self.operations:
+            self.parameters(path, self.operations[uses], uses)
         self.references((*path, "with"), item.get("with"), variables)
         self.references((*path, "env"), item.get("env"), variables)
         return FormulaStep(
@@ -297,6 +273,17 @@ class _Reader:
             self.on_failure(path),
             line,
         )
+
+    def parameters(self, path: KeyPath, used: BuiltIn, name: str) -> None:
+        """`with` for an operation; what is filled in later by a variable may be of any kind."""
+        given = self.table((*path, "with"))
+        said = {key: value for key, value in given.items() if not _filled_later(value)}
+        self.known(said, (*path, "with"), used.parameters)
+        self.known(
+            dict.fromkeys(set(given) - set(said), ""), (*path, "with"), dict.fromkeys(used.parameters, _ANY)
+        )
+        if self.text(path, "on_failure") == "warn" and not used.warns:
+            self.report((*path, "on_failure"), f"a failure of {name} always stops the formula")
 
     def references(self, path: KeyPath, value: Any, variables: set[str]) -> None:
         """`${vars.name}` must name a variable."""
@@ -396,6 +383,13 @@ def _circle(steps: Sequence[FormulaStep]) -> list[str]:
         if following in walked:
             return [*walked[walked.index(following) :], following]
         walked.append(following)
+
+
+_ANY = Key("text", "")
+
+
+def _filled_later(value: object) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
 def _is_a(kind: str, value: object) -> bool:

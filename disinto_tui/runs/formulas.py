@@ -11,19 +11,8 @@ from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.resources import resource
 from disinto_tui.core.errors import BadInput
 from disinto_tui.core.formula import Formula, FormulaStep, filled, read_formula
+from disinto_tui.core.formula_schema import BUILT_IN
 from disinto_tui.core.plan import Plan, Step
-
-BUILT_IN: Mapping[str, frozenset[str]] = {
-    "tag-main": frozenset({"forge", "repository", "tag", "sha"}),
-    "push-mirrors": frozenset({"checkout", "mirrors", "refs"}),
-    "build-image": frozenset({"checkout", "sha", "version", "created"}),
-    "tag-image": frozenset({"reference"}),
-    "push-image": frozenset({"reference"}),
-    "restart-agents": frozenset({"reference"}),
-    "release-preflight": frozenset({"version", "sha", "checkout", "branch", "forge", "repository", "images"}),
-    "commit-result": frozenset({"version", "sha", "reference", "forge", "repository", "branch"}),
-}
-"""The built-in operations that a step may use, each with the parameters it cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,7 @@ def find_formula(instance: Instance, name: str) -> Listed:
 
 
 def _read(path: Path) -> Listed:
-    return Listed(read_formula(read_bytes(path) or b"", path.name, operations=list(BUILT_IN)), path)
+    return Listed(read_formula(read_bytes(path) or b"", path.name), path)
 
 
 def plan_formula(instance: Instance, found: Listed, values: Mapping[str, Any], project: str) -> Plan:
@@ -154,7 +143,7 @@ def _step(step: FormulaStep, values: Mapping[str, Any], environment: Mapping[str
     shared = {"timeout": step.timeout, "retries": step.retries, "on_failure": step.on_failure}
     if step.uses:
         parameters = filled(dict(step.parameters), values)
-        missing = sorted(BUILT_IN[step.uses] - set(parameters))
+        missing = sorted(BUILT_IN[step.uses].needed - set(parameters))
         if missing:
             raise BadInput(
                 f"The step {step.id} cannot be run.",

@@ -68,7 +68,6 @@ uses = "push-image"
 with = { reference = "ghcr.io/x/y:${vars.version}", quiet = true }
 needs = ["build"]
 on_failure = "warn"
-timeout = 90
 
 [[steps]]
 id = "rest"
@@ -110,14 +109,15 @@ graph_report = "prose"
 
 
 def test_our_steps_say_what_they_do() -> None:
-    found = read_formula(OURS, "nightly.toml", operations=["push-image"])
+    found = read_formula(OURS, "nightly.toml", operations=None)
     assert lines(found) == []
     assert found.executable
     assert found.secrets == ("GITHUB_TOKEN",)
     build, push, rest = found.steps
     assert build.run.startswith("set -x")
     assert (build.timeout, build.retries, build.on_failure) == (1800.0, 2, "stop")
-    assert (push.timeout, push.on_failure, push.title) == (90.0, "warn", "push")
+    assert (push.timeout, push.on_failure, push.title) == (None, "warn", "push")
+    assert read_formula(step('run = "x"\ntimeout = 90'), "x.toml").steps[0].timeout == 90.0
     assert not rest.executable
     values = filled(push.parameters, {"version": "v1.0.0"})
     assert values == {"reference": "ghcr.io/x/y:v1.0.0", "quiet": True}
@@ -177,10 +177,27 @@ def step(text: str) -> str:
             "x.toml:5: steps.0.env.A: there is no variable b (declare it as [vars.…])",
         ),
         (step('run = "x"\nwith = { a = 1 }'), "x.toml:5: steps.0.with: `with` belongs to `uses`"),
+        (step('uses = "tag-image"\ntimeout = 5'), "x.toml:5: steps.0.timeout: `timeout` belongs to `run`"),
+        (
+            step('uses = "tag-image"\nwith = { refrence = "x" }'),
+            "x.toml:5: steps.0.with.refrence: this key is not known here (did you mean reference?)",
+        ),
+        (
+            step('uses = "tag-image"\nwith = { aliases = "x" }'),
+            "x.toml:5: steps.0.with.aliases: a list of texts belongs here",
+        ),
+        (
+            "[vars.b]\n" + step('uses = "tag-image"\nwith = { alias = "${vars.b}" }').partition("\n")[2],
+            "x.toml:5: steps.0.with.alias: this key is not known here (did you mean aliases?)",
+        ),
+        (
+            step('uses = "tag-image"\non_failure = "warn"'),
+            "x.toml:5: steps.0.on_failure: a failure of tag-image always stops the formula",
+        ),
     ],
 )
 def test_every_mistake_is_told_at_its_line(text: str, problem: str) -> None:
-    found = read_formula(text, "x.toml", operations=["push-image", "tag-main"])
+    found = read_formula(text, "x.toml")
     assert any(line.startswith(problem) for line in lines(found)), lines(found)
     assert not found.valid
     assert not found.executable
