@@ -20,7 +20,7 @@ from disinto_tui.core.lineage import Lineage, build_inputs, recognise
 from disinto_tui.core.model import Project
 from disinto_tui.core.project import ProjectsReading, problems_error, read_projects
 from disinto_tui.runs.env import load_env, refuse_both
-from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.health import by_service, container_state, service_of
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.project import OTHER_NAMES, Found, find_project
 
@@ -46,8 +46,8 @@ class Situation:
 
     @property
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Containers by service."""
-        return {service_of(item): item for item in self.found.containers}
+        """Containers by service, one for each: the one that counts (`by_service`)."""
+        return by_service(self.found.containers)
 
     @property
     def live(self) -> dict[str, dict[str, Any]]:

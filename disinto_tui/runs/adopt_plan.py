@@ -333,6 +333,7 @@ def _steps(
         "live": sorted(found.live),
         "there": sorted(found.containers),
         "well": sorted(well),
+        "data": [{key: item[key] for key in ("service", "path", "target", "container")} for item in rescues],
     }
     steps = [
         Step("before", "Note what runs", "old-stack", before, "undo brings it back", writes=False),

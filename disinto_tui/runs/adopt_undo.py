@@ -16,9 +16,9 @@ from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.plan import FileChange, Plan, ServiceChange, Step
 from disinto_tui.runs.adopt import Prepared
-from disinto_tui.runs.health import service_of
+from disinto_tui.runs.health import by_service
 from disinto_tui.runs.holder import refuse_unfinished
-from disinto_tui.runs.ops_adopt import originals, put_back_files
+from disinto_tui.runs.ops_adopt import copied, originals, put_back_files
 from disinto_tui.runs.ops_files import digest
 
 KIND = "adopt-undo"
@@ -35,15 +35,14 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     _refuse_changed(instance, files, pin)
     staged = _originals(instance, run, files)
     before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
-    made = [
-        item["path"] for step in plan.steps if step.op == "directories" for item in step.params["directories"]
-    ]
+    made = [item for step in plan.steps if step.op == "directories" for item in step.params["directories"]]
+    data = copied(plan.steps)
     engine = Engine(plan.endpoint)
-    now = {service_of(item): item for item in await engine.containers(plan.project)}
+    now = by_service(await engine.containers(plan.project))
     await _refuse_images(engine, before)
     back = {"files": put_back_files(instance, run.id, files), "directories": list(reversed(made))}
     # Nothing ran when it was adopted: what was started since is not of the old stack, and goes.
-    stack = {**before, "ids": {}, "act": True}
+    stack = {**before, "ids": {}, "data": data, "act": True}
     steps = (
         Step("files", "Put the files back", "put-back", back, "to the byte"),
         Step("stack", "Start the old stack", "old-stack", stack, "with the images it had", atomic=True),
@@ -55,6 +54,12 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     services += [
         ServiceChange(name, "remove", "it was not there before; volumes stay")
         for name in sorted(set(now) - set(before["there"]))
+    ]
+    idle = [name for name in before["there"] if name not in before["live"] and name in now]
+    services += [
+        ServiceChange(name, "stop", "it did not run before")
+        for name in idle
+        if (now[name].get("State") or {}).get("Running")
     ]
     return Prepared(
         Plan(
@@ -70,7 +75,8 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
             undo="`disinto adopt` again",
             notes=(
                 "data stays in its volumes, with everything that was written since",
-                *(f"{item} is kept: it is data" for item in _copies(plan)),
+                *(f"the volume {item['target']} is kept: it is data" for item in data),
+                *(_unnamed(item) for item in data),
             ),
             facts={"undoes": run.id, "summary": (f"{plan.project} is as it was before it was adopted.",)},
         ),
@@ -78,25 +84,33 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     )
 
 
-def _copies(plan: Plan) -> list[str]:
-    return [f"the volume {step.params['target']}" for step in plan.steps if step.op == "rescue-data"]
+def _unnamed(item: Mapping[str, Any]) -> str:
+    return (
+        f"{item['service']}: the old file names no volume at {item['path']}; after a `docker compose down` it would "
+        f"begin with an empty one, and its data is in {item['target']}"
+    )
 
 
 def _adopted(instance: Instance) -> RunDir:
+    taken_back: set[str] = set()
+    since: RunDir | None = None
     for run in list_runs(instance):
-        kind = run.plan().kind
-        if kind not in ("adopt", "init", KIND) or run_status(run) != "done":
+        plan = run.plan()
+        if plan.kind not in ("adopt", "init", KIND) or run_status(run) != "done":
             continue
-        if kind == "adopt":
+        if plan.kind == KIND:
+            taken_back.add(str(plan.facts.get("undoes", "")))
+        elif plan.kind == "init":
+            since = run
+        elif run.id not in taken_back and since is None:
             return run
-        if kind == "init":
+        elif run.id not in taken_back and since is not None:
             raise Refused(
                 "An init came after the adoption.",
-                f"{run.id} made files anew, so the adoption cannot be taken out from under it.",
+                f"{since.id} made files anew, so the adoption cannot be taken out from under it.",
                 f"The files as they were are in {instance.private / 'adopted'}.",
                 code="adopt.init_since",
             )
-        break
     raise BadInput(
         "There is no adoption to take back.",
         f"No run of `disinto adopt` was finished in {instance.path}, or it is taken back already.",

@@ -10,7 +10,7 @@ import asyncio
 import datetime as dt
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -143,6 +143,17 @@ def service_of(inspect: Mapping[str, Any]) -> str:
     """The compose service a container belongs to, from its label."""
     labels = (inspect.get("Config") or {}).get("Labels") or {}
     return str(labels.get("com.docker.compose.service", ""))
+
+
+def by_service(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """One container for each service. Where there are several, the one that counts: what an interrupted recreate left
+    comes last, what runs comes first, then the youngest."""
+
+    def rank(item: Mapping[str, Any]) -> tuple[bool, bool, str]:
+        running = bool((item.get("State") or {}).get("Running"))
+        return not is_leftover(item), running, str(item.get("Created", ""))
+
+    return {service_of(item): item for item in sorted(containers, key=rank)}
 
 
 def started_at(inspect: Mapping[str, Any]) -> float | None:

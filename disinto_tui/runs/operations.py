@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from disinto_tui.runs.idle import WaitIdle
-from disinto_tui.runs.ops_adopt import KeepOriginals, OldStack, PutBack, RescueData
+from disinto_tui.runs.ops_adopt import KeepOriginals, PutBack, RescueData
 from disinto_tui.runs.ops_approval import RequestMerge, RequestProtection
 from disinto_tui.runs.ops_build import BuildImage
 from disinto_tui.runs.ops_doctor import Modes, RemoveLeftovers
 from disinto_tui.runs.ops_files import MakeDirectories, PutFiles
 from disinto_tui.runs.ops_images import PushImage, TagImage
 from disinto_tui.runs.ops_keep import KeepImage, NameImage, RecordGood
+from disinto_tui.runs.ops_old_stack import OldStack
 from disinto_tui.runs.ops_request import RequestBranch, RequestFile, RequestPull
 from disinto_tui.runs.ops_restart import RestartAgents
 from disinto_tui.runs.ops_result import CommitResult

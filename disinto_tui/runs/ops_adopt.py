@@ -1,27 +1,18 @@
-"""Operations of adopting: originals kept, data copied and compared, the old stack brought back."""
+"""Operations of adopting: originals kept and put back, data copied and compared."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters import engine_copy as copying
-from disinto_tui.adapters.compose import ComposeTarget, config, up_command
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.instance import Instance, read_bytes, replace_file, unfinished, write_private
-from disinto_tui.core.carry import repaired
-from disinto_tui.core.compose_read import merge, read_compose
 from disinto_tui.core.errors import DisintoError, Failed, Refused
-from disinto_tui.core.image import parse_image
-from disinto_tui.core.stack_dump import dump_override
-from disinto_tui.runs.env import env_now
-from disinto_tui.runs.health import service_of, watch
-from disinto_tui.runs.ops_files import digest, file_mode
-from disinto_tui.runs.ops_stack import remove_leftovers, streamed
-from disinto_tui.runs.project import target_of_files
+from disinto_tui.core.plan import Step
+from disinto_tui.runs.health import service_of
+from disinto_tui.runs.ops_files import MakeDirectories, digest, file_mode, remove_file
 from disinto_tui.runs.runner import Context
 
 RUN_LABEL = "io.disinto.adopt"
@@ -56,121 +47,6 @@ class KeepOriginals:
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """They harm nobody."""
         return None
-
-
-class OldStack:
-    """`files`, `images` {service: [reference, image id]}, `live` (services that ran), `there` (services that had a
-    container), `act`: brings the stack back as it ran before it was adopted.
-
-    With `act` that is what the step does; without it is the undo of a step that does nothing. The images are started by
-    the names they had, which must mean the same images again.
-    """
-
-    async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Always looked at."""
-        return None
-
-    async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Bring it back, when that is what this step is for. Raises Failed."""
-        if params.get("act"):
-            await self._back(ctx, params)
-        return {}
-
-    async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """Bring it back. Raises Failed."""
-        if params.get("act"):
-            return "`disinto up` starts what the files say."
-        return await self._back(ctx, params)
-
-    async def _back(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        engine = Engine(ctx.plan.endpoint)
-        now = {service_of(item): item for item in await engine.containers(ctx.plan.project)}
-        images: Mapping[str, Sequence[str]] = params["images"]
-        live: list[str] = list(params["live"])
-        for name in sorted(set(now) - set(params["there"])):
-            await _remove(ctx, engine, now[name])
-        same = all(
-            name in now and now[name]["Image"] == images[name][1] and _is(now[name], params["ids"].get(name))
-            for name in live
-        )
-        if same and all((now[name].get("State") or {}).get("Running") for name in live):
-            return "It never stopped running."
-        for name in live:
-            await _name_again(engine, name, *images[name])
-        if not live:
-            return "Nothing ran before."
-        await remove_leftovers(ctx)
-        target = await _readable(ctx, params["files"])
-        command = up_command(target, live, no_deps=True)
-        what, mend = "What ran before did not start.", "Mend what it names, then `disinto resume --undo`."
-        await asyncio.shield(streamed(ctx, command, what, mend))
-        verdicts = await watch(
-            engine,
-            ctx.plan.project,
-            live,
-            timeout=_BACK_SECONDS,
-            on_change=lambda v: ctx.say(f"{v.service}: {v.words}"),
-        )
-        for verdict in verdicts:
-            if not verdict.good and verdict.service in params["well"]:
-                raise Failed(
-                    f"{verdict.service} does not run as it did before.",
-                    f"It {verdict.words}.",
-                    f"Look at it with `docker logs {verdict.container[:12]}`.",
-                    code="adopt.back",
-                )
-        after = {service_of(item): item for item in await engine.containers(ctx.plan.project)}
-        for name in live:
-            if after.get(name, {}).get("Image") != images[name][1]:
-                raise Failed(
-                    f"{name} does not run its previous image.",
-                    f"It should be {images[name][1][:19]}.",
-                    "Look at it with `docker inspect`.",
-                    code="adopt.back",
-                )
-        return "What ran before runs again."
-
-
-def _is(inspect: Mapping[str, Any], identity: str | None) -> bool:
-    return identity is None or inspect["Id"] == identity
-
-
-async def _remove(ctx: Context, engine: Engine, inspect: Mapping[str, Any]) -> None:
-    identity = str(inspect["Id"])
-    await engine.call(lambda client: client.stop(identity))
-    await engine.remove_container(identity)
-    ctx.say(f"removed {str(inspect.get('Name', '')).lstrip('/')}, which was not there before")
-
-
-async def _name_again(engine: Engine, service: str, reference: str, image: str) -> None:
-    """The name that a service was started by means its image again. Raises Failed when the image is gone."""
-    if await engine.image(image) is None:
-        raise Failed(
-            f"The image that {service} ran is gone.",
-            f"{image[:19]} is not on this host any more.",
-            "Build or pull it again under the name in its compose file, then `docker compose up -d`.",
-            code="adopt.image",
-        )
-    found = await engine.image(reference)
-    if (found is None or found.id != image) and "@" not in reference and not reference.startswith("sha256:"):
-        named = parse_image(reference)
-        await engine.tag(image, named.with_tag(None).familiar, named.tag or "latest")
-
-
-async def _readable(ctx: Context, files: Sequence[str]) -> ComposeTarget:
-    """The old files, or, where Compose refuses them, what they mean with the undeclared declared."""
-    target = target_of_files(ctx.instance, ctx.plan.project, files, ctx.plan.endpoint, env_now(ctx.instance))
-    try:
-        await config(target)
-    except DisintoError as error:
-        ctx.say(f"{error.why} A private copy without that is used.")
-        data: dict[str, Any] = {}
-        for path in files:
-            data = merge(data, read_compose((read_bytes(Path(path)) or b"").decode(errors="replace")).data)
-        place = ctx.run.path / "old-stack.yml"
-        write_private(place, dump_override(repaired(data)).encode())
-        return replace(target, files=(str(place),))
-    return target
 
 
 class RescueData:
@@ -273,12 +149,13 @@ def _content(found: copying.Manifest) -> dict[str, tuple[Any, ...]]:
 
 class PutBack:
     """`files`: [{"path", "mode", "mode_now", "now", "before"}]: originals back in place; `before` "" means that there
-    was no such file. `directories`: those that were made, removed when they are empty."""
+    was no such file. `directories`: [{"path", ...}] that were made, removed when they are empty."""
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Already so."""
         here = [digest(read_bytes(ctx.instance.path / item["path"])) for item in params["files"]]
-        return "The files are back." if here == [item["before"] for item in params["files"]] else None
+        empty = [item for item in params["directories"] if _is_empty(ctx.instance.path / item["path"])]
+        return "The files are back." if here == [x["before"] for x in params["files"]] and not empty else None
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put each back. Raises Refused when one was changed since the plan was made, Failed when one is gone."""
@@ -303,16 +180,19 @@ class PutBack:
                 data = read_bytes(path)
                 if data is not None:
                     write_private(ctx.run.backup / item["path"], data)
-                path.unlink(missing_ok=True)
+                remove_file(path)
             ctx.say(f"{item['path']} as before")
-        for name in params["directories"]:
-            path = ctx.instance.path / name
-            if path.is_dir() and not any(path.iterdir()):
+        for item in params["directories"]:
+            path = ctx.instance.path / item["path"]
+            if _is_empty(path):
                 path.rmdir()
+            elif path.is_dir():
+                ctx.say(f"{item['path']}/ stays: something is in it that the adopted stack wrote")
         return {}
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
-        """The adopted files again. Raises Refused when one was changed since."""
+        """The adopted files again, and their directories. Raises Refused when one was changed since."""
+        await MakeDirectories().run(ctx, {"directories": list(reversed(params["directories"]))})
         for item in params["files"]:
             path = ctx.instance.path / item["path"]
             unfinished(path).unlink(missing_ok=True)
@@ -326,6 +206,10 @@ class PutBack:
         return "The adopted files are back."
 
 
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
 def _changed(path: str) -> Refused:
     return Refused(
         f"{path} was changed since the plan was made.",
@@ -333,6 +217,12 @@ def _changed(path: str) -> Refused:
         "Look at it, then give the command again.",
         code="files.changed",
     )
+
+
+def copied(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """What the steps of an adoption copy into volumes, for `OldStack`."""
+    names = ("service", "path", "target", "container")
+    return [{key: step.params[key] for key in names} for step in steps if step.op == "rescue-data"]
 
 
 def put_back_files(instance: Instance, run: str, files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -34,6 +34,11 @@ def file_mode(path: Path) -> str:
         return ""
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file that was made. A link that led to nothing before stays, and leads to nothing again."""
+    (path.resolve() if path.is_symlink() else path).unlink(missing_ok=True)
+
+
 def replacement(instance: Instance, path: str, data: bytes, mode: str) -> dict[str, str]:
     """What `PutFiles` is told of one staged file, relative to the instance: its mode (octal) and content to be, and
     both as they are now, which is what it looks for before it acts. Raises BadInput when it cannot be read."""
@@ -149,7 +154,7 @@ class PutFiles:
             if now is not None:
                 # What is removed stays readable in the run's directory: it may hold the only copy of a token.
                 write_private(ctx.run.path / "removed" / item["path"], now)
-            path.unlink(missing_ok=True)
+            remove_file(path)
         return f"{len(todo)} file{'s' if len(todo) != 1 else ''} as before." if todo else None
 
     def _to_undo(self, ctx: Context, item: Mapping[str, Any]) -> bool:
