@@ -150,7 +150,7 @@ def read_compose(text: str) -> ComposeReading:
         return ComposeReading({}, "it is not a table of names")
     services = data.get("services")
     if services is not None and not (
-        isinstance(services, dict) and all(isinstance(item, dict) for item in services.values())
+        isinstance(services, dict) and all(isinstance(item, (dict, Reset)) for item in services.values())
     ):
         return ComposeReading({}, "its `services` is not a table of services")
     return ComposeReading(data, "", tuple(duplicates))
@@ -169,6 +169,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = _deep(old, value)
     services: dict[str, Any] = dict(base.get("services") or {})
     for name, item in (over.get("services") or {}).items():
+        if isinstance(item, Reset):
+            services.pop(name, None)
+            continue
         services[name] = merge_service(services.get(name) or {}, item or {})
     return {**found, "services": services}
 

@@ -265,6 +265,8 @@ def _not_understood(readings: Sequence[tuple[str, ComposeReading]]) -> Iterator[
                 "write what they say into the file itself (`docker compose config` shows what it comes to)",
             )
         for name, service in (reading.data.get("services") or {}).items():
+            if isinstance(service, Reset):
+                continue
             if "extends" in service:
                 yield Finding(
                     "refuse",

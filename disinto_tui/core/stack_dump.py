@@ -70,7 +70,7 @@ def dump_override(data: Mapping[str, Any], *, head: str = "") -> str:
     """
     import yaml
 
-    from .compose_read import Override, Reset
+    from .compose_read import Override, OverrideTable, Reset
 
     class Dumper(_dumper()):  # type: ignore[misc]  # made at its first use, so its type is not known here
         """The dumper of compose files, with Compose's own tags."""
@@ -78,6 +78,10 @@ def dump_override(data: Mapping[str, Any], *, head: str = "") -> str:
     Dumper.add_representer(Reset, lambda dumper, _: dumper.represent_scalar("!reset", "null"))
     Dumper.add_representer(
         Override, lambda dumper, value: dumper.represent_sequence("!override", list(value), flow_style=False)
+    )
+    Dumper.add_representer(
+        OverrideTable,
+        lambda dumper, value: dumper.represent_mapping("!override", dict(value), flow_style=False),
     )
     try:
         body: str = yaml.dump(

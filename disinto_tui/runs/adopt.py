@@ -99,7 +99,9 @@ async def plan_adopt(request: AdoptRequest) -> Prepared:
     inputs = StackInputs(projects, host=host_facts(request.instance))
     new = build_stack(inputs)
     exact = found.lineage.generation in ("ours", "ours-edited")
-    facts = CarryFacts(found.environ, local, exact, bool(inputs.factory.images.edge))
+    complete = exact or found.lineage.generation.startswith("upstream")
+    keys = {agent.service: agent.api_key for _, agent in inputs.local_agents}
+    facts = CarryFacts(found.environ, local, exact, complete, bool(inputs.factory.images.edge), keys)
     carried = carry_over(found.lineage.data, new, facts)
     after = merged(new, carried)
     changes = semantic_diff(found.lineage.data, after, old_project=found.found.name, environ=found.environ)
