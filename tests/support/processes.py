@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
+import random
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+_PORTS = range(20_000, 32_000)
+"""Below what the kernel gives to connections (`ip_local_port_range`, 32768 on): none of them takes one meanwhile."""
+_held: list[int] = []
+
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A loopback port nobody listens on, this process's until it ends.
+
+    A factory binds its ports long after they were chosen, and tests run beside one another: a port that is only free
+    is soon another's. So each is claimed, by a lock on a file named after it that goes with the process.
+    """
+    claims = Path(tempfile.gettempdir()) / f"disinto-test-ports-{os.getuid()}"
+    claims.mkdir(mode=0o700, exist_ok=True)
+    for port in random.SystemRandom().sample(_PORTS, 200):
+        claim = os.open(claims / str(port), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as one:
+                one.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(claim)
+            continue
+        _held.append(claim)
+        return port
+    raise RuntimeError("there is no free port among two hundred")
 
 
 def poll(seconds: float, ready: Callable[[], bool]) -> bool:
