@@ -10,15 +10,19 @@ import stat
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from disinto_tui.adapters.compose import version as compose_version
+from disinto_tui.adapters.engine import in_thread
 from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.core.envfile.lint import Finding, lint
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.plan import Step
 from disinto_tui.core.words import size_text
 from disinto_tui.runs.doctor_model import Ground, Remark
+from disinto_tui.runs.env import load_env
 from disinto_tui.runs.pin import repository_of
 from disinto_tui.runs.preflight import check_ports
 
@@ -26,7 +30,23 @@ LOW_BYTES, LEAST_BYTES = 5_000_000_000, 1_000_000_000
 """Free bytes below which a disk is a warning, and a problem: an agents image is 1 to 2 GB unpacked."""
 SKEW_SECONDS, WRONG_SECONDS = 30.0, 300.0
 """How far two clocks may be apart: beyond the first, logs mislead; beyond the second, tokens and TLS fail."""
+_CLOCK_SECONDS = 3.0
+"""How long each that is asked for the time may take."""
 _SHOWN = 6
+_PUT_BACK = "put it back from .disinto/runs/*/backup/, or `disinto init CONFIG`."
+_OLD_NAMES = {"CODEBERG_TOKEN": "FORGE_TOKEN", "REVIEW_BOT_TOKEN": "FORGE_REVIEW_TOKEN"}
+"""Tokens under names of earlier times. (`core/lineage.py` has all old names; loading it takes too long here.)"""
+_ELSEWHERE = (
+    "GITHUB_TOKEN",
+    "GHCR_TOKEN",
+    "CLAWHUB_TOKEN",
+    "NPM_TOKEN",
+    "DOCKER_HUB_TOKEN",
+    "DEPLOY_KEY",
+    "CADDY_SSH_KEY",
+)
+"""Credentials of releases and of approved actions: never in `.env` (upstream's AD-005 and AD-006)."""
+_OF_DIRECTORY = 0o700
 _AGENT = 1000
 """The user inside the agents image."""
 
@@ -50,12 +70,15 @@ async def compose(ground: Ground) -> Sequence[Remark]:
 async def disk(ground: Ground) -> Sequence[Remark]:
     """Room for a pull, and for the journal."""
     places = {"the instance": ground.instance.path}
-    try:
-        info = await ground.info()
-        if is_local(await ground.endpoint()):
-            places = {f"the engine ({info.root})": Path(info.root), **places}
-    except DisintoError:
-        pass  # told by its own check; the instance's disk is ours to look at all the same
+    # An engine that is silent is told by its own check; the instance's disk is ours to look at all the same.
+    info = await ground.brief_info()
+    if info is not None and is_local(await ground.endpoint()):
+        places = {f"the engine ({info.root})": Path(info.root), **places}
+    return await in_thread(partial(_disk_remarks, places))
+
+
+def _disk_remarks(places: Mapping[str, Path]) -> list[Remark]:
+    """Blocking, for as long as a disk that hangs lets it: asked in a thread of its own."""
     found: dict[int, Remark] = {}
     for name, path in places.items():
         free = free_bytes(path)
@@ -107,9 +130,9 @@ def clock_remarks(offsets: Mapping[str, float]) -> list[Remark]:
 
 async def _of_engine(ground: Ground) -> tuple[str, float | None]:
     try:
-        engine = await ground.engine()
-        text = await engine.call(lambda client: str(client.info().get("SystemTime", "")))
-    except DisintoError:
+        asking = (await ground.engine()).call(lambda client: str(client.info().get("SystemTime", "")))
+        text = await asyncio.wait_for(asking, _CLOCK_SECONDS)
+    except (DisintoError, asyncio.TimeoutError):
         return "the engine", None
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)\Z", text)
     if match is None:
@@ -121,7 +144,7 @@ async def _of_engine(ground: Ground) -> tuple[str, float | None]:
 async def _of_server(name: str, url: str) -> tuple[str, float | None]:
     from disinto_tui.adapters.http import HttpClient, Policy
 
-    policy = Policy(deadline=3, connect=2, read=3, attempts=1)
+    policy = Policy(deadline=_CLOCK_SECONDS, connect=2, read=_CLOCK_SECONDS, attempts=1)
     try:
         async with HttpClient(area="clock", policy=policy) as client:
             before = time.time()
@@ -152,12 +175,43 @@ async def env(ground: Ground) -> Sequence[Remark]:
         )
         found.append(Remark("problem", text, "Keep one of them."))
     data = opened.data
-    if data is None and ground.instance.env_file.exists():
-        data = ground.instance.env_file.read_bytes()  # Compose refuses it, and the lint says which line
     if data is None:
-        cure = "Put it back from .disinto/runs/*/backup/, or `disinto init CONFIG`."
-        return [Remark("problem", "there is no .env, so every service starts without its settings", cure)]
-    return [*found, *env_remarks(opened.name, lint(data, environ={}))]
+        path = ground.instance.env_file
+        if path.is_dir():
+            text = ".env is a directory: Docker made it where the file was missing, when a service mounts it"
+            return [Remark("problem", text, f"rmdir {quote(str(path))}, then {_PUT_BACK}")]
+        if path.exists():
+            data = path.read_bytes()  # Compose refuses it, and the lint says which line
+        elif ground.instance.sealed_env_file.exists():
+            await load_env(ground.instance)  # raises what is wrong with it
+    if data is None:
+        text = "there is no .env, so every service starts without its settings"
+        return [Remark("problem", text, _PUT_BACK[:1].upper() + _PUT_BACK[1:])]
+    found += name_remarks(opened.values)
+    lines = env_remarks(opened.name, lint(data, environ={}))
+    return [*found, *(item for item in lines if not found or item.state != "ok")]
+
+
+def name_remarks(values: Mapping[str, str]) -> list[Remark]:
+    """Names that have no business there, or stop something. Never a value."""
+    found = []
+    if values.get("ENABLE_LLAMA_AGENT") == "1":
+        text = "ENABLE_LLAMA_AGENT is 1: agents of today refuse to start with it"
+        found.append(Remark("problem", text, "Take it out; a local-model agent stands in projects/*.toml."))
+    for name, today in _OLD_NAMES.items():
+        if values.get(name) and not values.get(today):
+            text = f"{name} is an old name of {today}, which is not set: agents of today read that alone"
+            found.append(Remark("warning", text, f"Write it as {today} (`disinto adopt` does)."))
+    for name in _ELSEWHERE:
+        if values.get(name):
+            text = (
+                f"{name} is in it, which no agent may have: .env is read by scripts, and goes into containers"
+            )
+            cure = (
+                "Move it to the keyring or to secrets/ (docs/credentials.md says how), and take it out here."
+            )
+            found.append(Remark("warning", text, cure))
+    return found
 
 
 def env_remarks(name: str, findings: Sequence[Finding]) -> list[Remark]:
@@ -182,12 +236,16 @@ async def permissions(ground: Ground) -> Sequence[Remark]:
     """Files with secrets are their owner's alone; the agents may write where they must."""
     instance = ground.instance
     secrets = instance.path / "secrets"
-    wanted = [(instance.env_file, 0o600), (instance.sealed_env_file, 0o600), (instance.private, 0o700)]
-    wanted += [(secrets, 0o700), *((path, 0o600) for path in _files(secrets))]
+    wanted = [
+        (instance.env_file, 0o600),
+        (instance.sealed_env_file, 0o600),
+        (instance.private, _OF_DIRECTORY),
+    ]
+    wanted += [(secrets, _OF_DIRECTORY), *((path, 0o600) for path in _files(secrets))]
     items = []
     for path, most in wanted:
         now = _mode(path)
-        if now is not None and now & 0o077:
+        if now is not None and now & 0o077 and path.is_dir() == (most == _OF_DIRECTORY):
             items.append(
                 {"path": str(path.relative_to(instance.path)), "before": f"{now:o}", "mode": f"{most:o}"}
             )
@@ -197,11 +255,15 @@ async def permissions(ground: Ground) -> Sequence[Remark]:
         step = Step(f"mode-{item['path']}", f"Close {item['path']}", "modes", {"files": [item]}, words)
         # What a link leads to is somebody else's business: told, and left to them.
         steps = () if (instance.path / item["path"]).is_symlink() else (step,)
-        found.append(Remark("warning", words, f"chmod {item['mode']} {instance.path / item['path']}", steps))
+        found.append(
+            Remark(
+                "warning", words, f"chmod {item['mode']} {quote(str(instance.path / item['path']))}", steps
+            )
+        )
     state = instance.path / "state"
     if (about := _stat(state)) is not None and about.st_uid != _AGENT and not about.st_mode & 0o002:
         text = f"state/ belongs to user {about.st_uid}, and the agents (user {_AGENT}) may not write there"
-        found.append(Remark("warning", text, f"chown {_AGENT}:{_AGENT} {state}"))
+        found.append(Remark("warning", text, f"chown {_AGENT}:{_AGENT} {quote(str(state))}"))
     if not os.access(instance.path, os.W_OK):
         found.append(Remark("problem", f"this user may not write in {instance.path}", "Run it as its owner."))
     return found or [Remark("ok", "secrets are their owner's alone, the agents may write their state")]

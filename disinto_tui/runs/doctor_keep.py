@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from disinto_tui.adapters.engine_look import looks_left
@@ -31,7 +32,7 @@ async def leftovers(ground: Ground) -> Sequence[Remark]:
         return [Remark("ok", "a run is at work here; what it leaves is looked at afterwards")]
     engine = await ground.engine()
     everything = await find_project(engine, ground.instance, await ground.env(), one_off=True)
-    remarks = container_remarks(everything.containers, await ground.definitions())
+    remarks = container_remarks(everything.containers, await ground.definitions_or_none() or {})
     looks = await looks_left(engine)
     if looks:
         text = f"{len(looks)} containers of a look into images that was killed"
@@ -40,7 +41,7 @@ async def leftovers(ground: Ground) -> Sequence[Remark]:
         )
     for path in unfinished_files(ground.instance):
         text = f"{path.name} was being written when its writer was killed; the file itself is whole"
-        remarks.append(Remark("warning", text, f"rm {path}"))
+        remarks.append(Remark("warning", text, f"rm {quote(str(path))}"))
     return remarks or [Remark("ok", "nothing was left behind")]
 
 
@@ -122,7 +123,7 @@ async def journal(ground: Ground) -> Sequence[Remark]:
         run = unfinished_run(instance)
         if run is not None:
             text = f"“{run.plan().title}” stopped half-way"
-            remarks.append(Remark("problem", text, "disinto resume (or resume --undo)"))
+            remarks.append(Remark("problem", text, "disinto resume, or disinto resume --undo"))
     fine = (
         "a run is at work here"
         if holder.state == "busy"
@@ -141,7 +142,7 @@ def _readable(run: RunDir) -> bool:
 
 
 def _unread(run: RunDir) -> Remark:
-    cure = f"Move {run.path} out of the way; nothing else rests on it."
+    cure = f"mv {quote(str(run.path))} {quote(str(run.path.parent.parent))}/ (nothing else rests on it)"
     return Remark("problem", f"the run {run.id} cannot be read", cure)
 
 
@@ -177,7 +178,7 @@ def backup_remarks(instance: Instance, now: float) -> list[Remark]:
         step = Step(
             f"mode-{item['path']}", f"Close {path.name}", "modes", {"files": [{**item, "mode": "600"}]}, words
         )
-        remarks.append(Remark("warning", words, f"chmod 600 {path}", (step,)))
+        remarks.append(Remark("warning", words, f"chmod 600 {quote(str(path))}", (step,)))
     if size > MUCH_BYTES:
         text = f"backups of {count} files take {size_text(size)}"
         remarks.append(Remark("warning", text, f"Look into {instance.runs}."))

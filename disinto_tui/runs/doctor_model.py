@@ -28,7 +28,17 @@ State = Literal["ok", "warning", "problem", "unknown"]
 _WEIGHT: Mapping[State, int] = {"ok": 0, "warning": 1, "unknown": 2, "problem": 3}
 _OLD = (".old", ".missing")
 """Ends of error codes of things that are there and will not do, so that trying again helps nobody."""
-_ENGINE_SILENT = "the engine does not answer, so this could not be looked at"
+_SHARED: Mapping[str, tuple[str, str]] = {
+    "engine.down": ("engine", "the engine does not answer"),
+    "engine.context": ("engine", "the docker context cannot be read"),
+    "engine.scheme": ("engine", "the engine cannot be reached from here"),
+    "compose.invalid": ("compose", "Compose does not accept the files"),
+    "project.several": ("compose", "several projects run from here"),
+}
+"""Faults that many checks run into, by code: the check that tells it whole, and what the others say."""
+_SEALED = "the environment file cannot be opened"
+
+_BRIEF_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -135,6 +145,18 @@ class Ground:
 
         return await self._once("info", ask)
 
+    @property
+    def engine_is_silent(self) -> bool:
+        """Whether it was asked and has not said a word yet."""
+        return any(not task.done() for name, task in self._asked.items() if name in ("info", "found"))
+
+    async def brief_info(self) -> EngineInfo | None:
+        """`info` for whoever can do without it: None when the engine does not answer soon."""
+        try:
+            return await asyncio.wait_for(self.info(), _BRIEF_SECONDS)
+        except (DisintoError, asyncio.TimeoutError):
+            return None
+
     async def env(self) -> Env:
         """The environment file; nothing where it cannot be read (which a check of its own tells)."""
         return await self._once("env", lambda: env_or_nothing(self.instance))
@@ -158,6 +180,16 @@ class Ground:
 
         return await self._once("definitions", ask)
 
+    async def definitions_or_none(self) -> Mapping[str, Any] | None:
+        """`definitions` for whoever can do without them: None when Compose does not accept the files, which is told by
+        a check of its own. Raises Unavailable, Refused `project.several`."""
+        try:
+            return await self.definitions()
+        except DisintoError as error:
+            if error.code != "compose.invalid":
+                raise
+            return None
+
     async def view(self) -> InstanceView:
         """What the home screen shows. Raises Unavailable."""
 
@@ -173,7 +205,7 @@ async def carried_out(check: Check, ground: Ground) -> Result:
     try:
         remarks = tuple(await asyncio.wait_for(check.look(ground), check.timeout))
     except asyncio.TimeoutError:
-        remarks = (Remark("unknown", f"no answer within {check.timeout:g} s", "Run it again, alone."),)
+        remarks = (_of_silence(check, ground),)
     except DisintoError as error:
         remarks = (_of_error(error, check),)
     except OSError as error:
@@ -191,11 +223,21 @@ async def carried_out(check: Check, ground: Ground) -> Result:
     return Result(check.id, check.title, check.why, state, remarks, time.monotonic() - began)
 
 
+def _of_silence(check: Check, ground: Ground) -> Remark:
+    text = f"no answer within {check.timeout:g} s"
+    if ground.engine_is_silent and check.id == "engine":
+        text = f"the engine takes connections, and said nothing for {check.timeout:g} s"
+        return Remark("unknown", text, "systemctl status docker (and restart it when it hangs)")
+    if ground.engine_is_silent:
+        return Remark("unknown", f"{text}, and none from the engine", "disinto doctor engine")
+    return Remark("unknown", text, f"disinto doctor {check.id}")
+
+
 def _of_error(error: DisintoError, check: Check) -> Remark:
-    if not isinstance(error, Unavailable):
+    sealed = error.code.startswith("sops.")
+    owner, words = ("env", _SEALED) if sealed else _SHARED.get(error.code, (check.id, ""))
+    if owner != check.id:
+        return Remark("unknown", f"{words}, so this could not be looked at", f"disinto doctor {owner}")
+    if not isinstance(error, Unavailable) or error.code.endswith(_OLD):
         return Remark("problem", f"{error.what} {error.why}", error.now)
-    if error.code.endswith(_OLD):
-        return Remark("problem", f"{error.what} {error.why}", error.now)
-    if error.code == "engine.down" and check.id != "engine":
-        return Remark("unknown", _ENGINE_SILENT)
     return Remark("unknown", f"{error.what} {error.why}", error.now)

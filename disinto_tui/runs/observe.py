@@ -316,7 +316,7 @@ def _attention(instance: Instance, view: InstanceView, composed: _Compose) -> li
             text = f"{service.name} is {service.state}{again}"
             found.append(Attention(text, severe, f"disinto logs {service.name}", "l"))  # type: ignore[arg-type]
     for text in view.drift:
-        command = "disinto up" if text.startswith("pinned") else "disinto init CONFIG --overwrite"
+        command = "disinto up" if text.startswith("pinned") else "disinto adopt"
         found.append(Attention(text, "warning", command))
     # A service that runs another version than the pinned one differs for that reason; once is enough.
     named = view.pinned_version and {view.pinned_version} != set(view.running_versions)

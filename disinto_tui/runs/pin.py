@@ -27,12 +27,17 @@ def pinned_reference(env: Mapping[str, str]) -> ImageRef | None:
         return None
 
 
+def bare_pin(env: Mapping[str, str]) -> str:
+    """`AGENTS_IMAGE=v0.3.0`, as somebody writes it by hand: a version that names no repository; "" without one."""
+    text = env.get("AGENTS_IMAGE", "")
+    return text if classify_tag(text) is not TagKind.OTHER else ""
+
+
 def repository_of(instance: Instance, env: Mapping[str, str]) -> ImageRef:
     """The repository of the agents image: the pin's, else the project file's, else the published one."""
     pinned = pinned_reference(env)
-    # `AGENTS_IMAGE=v0.3.0`, as somebody writes it by hand, names no repository: not docker.io/library/v0.3.0.
-    bare = classify_tag(env.get("AGENTS_IMAGE", "")) is not TagKind.OTHER
-    if pinned is not None and not bare and not pinned.repository.startswith(f"{KEEP_REPOSITORY}/"):
+    # A bare version names no repository: not docker.io/library/v0.3.0.
+    if pinned is not None and not bare_pin(env) and not pinned.repository.startswith(f"{KEEP_REPOSITORY}/"):
         return ImageRef(pinned.registry, pinned.repository)
     from disinto_tui.core.model import DEFAULT_REPOSITORY
 

@@ -271,7 +271,7 @@ def test_service_that_is_stopped(ground: Ground) -> None:
 
 
 def test_heartbeat_that_stands_still(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "agents's loop turned" in ground.look("heartbeat")["heartbeat"]["remarks"][0]["text"]
+    assert "the loop of agents turned" in ground.look("heartbeat")["heartbeat"]["remarks"][0]["text"]
     monkeypatch.setattr(doctor_stack, "HEARTBEAT_SECONDS", -1.0)
     remark = ground.remark("heartbeat")
     assert remark["state"] == "problem" and "has stood still for" in remark["text"]

@@ -24,12 +24,9 @@ from disinto_tui.runs.doctor import CHECKS, Report, chosen, examine
 from disinto_tui.runs.doctor_model import Check, Ground, Remark, carried_out
 from disinto_tui.runs.operations import OPERATIONS
 from disinto_tui.runs.release_checks import Finding
+from tests.support.doctor import container, states
 
 NOW = 1_764_000_000.0
-
-
-def states(remarks: Sequence[Remark]) -> list[str]:
-    return [item.state for item in remarks]
 
 
 def looked(tmp_path: Path, *checks: Check) -> Report:
@@ -214,21 +211,6 @@ def _credential(finding: Finding, **more: Any) -> FoundCredential:
 # -- what runs -----------------------------------------------------------------------------------------------------
 
 
-def container(service: str, status: str = "running", health: str = "", **more: Any) -> dict[str, Any]:
-    state: dict[str, Any] = {"Status": status, "ExitCode": 1, **more.pop("state", {})}
-    if health:
-        state["Health"] = {"Status": health}
-    labels = {"com.docker.compose.service": service, **more.pop("labels", {})}
-    return {
-        "Id": "f" * 64,
-        "Name": f"/p-{service}",
-        "Config": {"Labels": labels},
-        "State": state,
-        "RestartCount": 0,
-        **more,
-    }
-
-
 def test_healthchecks_present_and_well() -> None:
     active = {"agents": {}, "edge": {}}
     well = [container("agents", health="healthy"), container("edge", health="starting")]
@@ -250,10 +232,10 @@ def test_heartbeat() -> None:
 
 
 def test_restarts() -> None:
-    assert states(doctor_stack.restart_remarks([container("a", RestartCount=2)])) == ["ok"]
-    assert states(doctor_stack.restart_remarks([container("a", RestartCount=3)])) == ["warning"]
-    assert states(doctor_stack.restart_remarks([container("a", "restarting")])) == ["problem"]
-    (killed,) = doctor_stack.restart_remarks([container("a", state={"OOMKilled": True})])
+    assert states(doctor_stack.restart_remarks([container("a", RestartCount=2)], NOW)) == ["ok"]
+    assert states(doctor_stack.restart_remarks([container("a", RestartCount=3)], NOW)) == ["warning"]
+    assert states(doctor_stack.restart_remarks([container("a", "restarting")], NOW)) == ["problem"]
+    (killed,) = doctor_stack.restart_remarks([container("a", state={"OOMKilled": True})], NOW)
     assert "too much memory" in killed.text
 
 
