@@ -84,6 +84,14 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     )
 
 
+def in_force(instance: Instance, run: RunDir) -> bool:
+    """Whether `disinto adopt --undo` would take this run back. Reads the runs' ends, not what became of the files."""
+    try:
+        return _adopted(instance).id == run.id
+    except DisintoError:
+        return False
+
+
 def _unnamed(item: Mapping[str, Any]) -> str:
     return (
         f"{item['service']}: the old file names no volume at {item['path']}; after a `docker compose down` it would "

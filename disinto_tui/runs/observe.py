@@ -21,7 +21,12 @@ from disinto_tui.adapters.process import exported, run
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.image import parse_image
-from disinto_tui.core.stack_dump import Foreign, GeneratedBy, inspect_header  # not all of `stack`: 15 ms
+from disinto_tui.core.stack_dump import (
+    Foreign,
+    GeneratedBy,
+    Upstream,
+    inspect_header,
+)  # not all of `stack`: 15 ms
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
 from disinto_tui.runs.env import Env, load_env
@@ -292,6 +297,8 @@ def _drift(instance: Instance, view: InstanceView) -> tuple[str, ...]:
         found.append("docker-compose.yml was edited by hand since it was written")
     elif view.mode != "none" and isinstance(header, Foreign):
         found.append("docker-compose.yml was not written by this tool")
+    elif view.mode != "none" and isinstance(header, Upstream):
+        found.append("docker-compose.yml was written by upstream's init, not by this tool")
     running = view.running_versions if view.services else ()
     others = [version for version in running if version != view.pinned_version]
     if view.mode == "image" and view.pinned_version and others:

@@ -277,6 +277,8 @@ class HomeScreen(DisintoScreen[None]):
             self.action_versions()
         elif command[:2] == ["disinto", "requests"] and len(command) == 3:
             self.disinto.open_request(command[2])
+        elif command == ["disinto", "adopt"]:
+            self._adopt()
         elif command[:2] == ["disinto", "doctor"]:
             self.action_doctor()
         elif command == ["disinto", "up"]:
@@ -357,6 +359,11 @@ class HomeScreen(DisintoScreen[None]):
 
         title = undo_title(version) if back else wanted_title(version)
         switch(self, title, plan, yes="Go back" if back else "Switch now")
+
+    def _adopt(self) -> None:
+        from disinto_tui.tui.screens.adopting import adopt
+
+        adopt(self)
 
     def action_logs(self) -> None:
         """The logs of all services."""

@@ -299,9 +299,17 @@ class RunScreen(LogScreen):
         return found is not None and found.id == self._run_dir.id
 
     def _may_take_back(self) -> bool:
+        if self._adopted():
+            from disinto_tui.runs.adopt_undo import in_force
+
+            return in_force(self.disinto.instance, self._run_dir)
         from disinto_tui.adapters.journal import may_take_back
 
         return may_take_back(self.disinto.instance, self._run_dir)
+
+    def _adopted(self) -> bool:
+        """Whether it took a stack over. Its way back looks at what came since, so it is a plan and a run of its own."""
+        return self.model.plan.kind == "adopt" and self.model.succeeded
 
     def action_leave(self) -> None:
         """Back; the run goes on."""
@@ -316,6 +324,11 @@ class RunScreen(LogScreen):
 
     def action_undo(self) -> None:
         """Ask, then take it back."""
+        if self._adopted():
+            from disinto_tui.tui.screens.adopting import adopt
+
+            adopt(self, undo=True)
+            return
         from disinto_tui.tui.screens.dialogs import Ask
 
         question = Ask(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -34,7 +34,10 @@ IDLE_SECONDS = 1800.0
 _WAITS_FOR = "Asking the registry which image it is, and the engine what runs here and who is at work."
 
 
-class Planning(DisintoModal["Prepared | DisintoError"]):
+Found = TypeVar("Found")
+
+
+class Planning(DisintoModal["Found | DisintoError"], Generic[Found]):
     """Plans, says what it waits for and since when. Its result is the plan, or why there is none; None when the
     operator gave up."""
 
@@ -45,13 +48,14 @@ class Planning(DisintoModal["Prepared | DisintoError"]):
     class Ended(Message):
         """The plan, or why there is none."""
 
-        def __init__(self, found: Prepared | DisintoError) -> None:
+        def __init__(self, found: Any) -> None:
             super().__init__()
             self.found = found
 
-    def __init__(self, title: str, plan: Callable[[], Awaitable[Prepared]]) -> None:
+    def __init__(self, title: str, plan: Callable[[], Awaitable[Found]], waits_for: str = _WAITS_FOR) -> None:
         super().__init__()
         self._doing = title
+        self._waits_for = waits_for
         self._make = plan
         self._began = time.monotonic()
 
@@ -59,7 +63,7 @@ class Planning(DisintoModal["Prepared | DisintoError"]):
         """What is planned, what is waited for, and the way out."""
         with Vertical():
             yield Static(f"{self._doing} …", classes="what", markup=False)
-            yield Static(_WAITS_FOR, classes="why", markup=False)
+            yield Static(self._waits_for, classes="why", markup=False)
             yield Static("", id="since", classes="why", markup=False)
             with Horizontal():
                 yield Choice("Cancel", id="cancel")
@@ -75,7 +79,7 @@ class Planning(DisintoModal["Prepared | DisintoError"]):
     @work(group="plan", exclusive=True, exit_on_error=False)
     async def _plan(self) -> None:
         try:
-            found: Prepared | DisintoError = await self._make()
+            found: Found | DisintoError = await self._make()
         except Exception as error:
             found = in_words(error)
         self.post_message(self.Ended(found))

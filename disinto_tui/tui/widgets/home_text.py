@@ -154,6 +154,7 @@ def _compared(view: InstanceView) -> Piece:
 
 
 _ANSWERS = {
+    "adopt": "↵ take it over",
     "use": "↵ switch",
     "rollback": "↵ go back",
     "versions": "↵ versions",

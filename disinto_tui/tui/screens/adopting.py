@@ -1,0 +1,48 @@
+"""An existing stack goes over to pinned images, or back: plan, review, begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from disinto_tui.core.errors import DisintoError
+from disinto_tui.tui.screens.base import DisintoScreen
+from disinto_tui.tui.screens.switching import Planning
+
+if TYPE_CHECKING:
+    from disinto_tui.runs.adopt import Prepared
+
+_WAITS_FOR = "Looking at files, containers, volumes and what Compose makes of them. Nothing is changed."
+
+
+def adopt(screen: DisintoScreen[None], *, undo: bool = False) -> None:
+    """Plan over `screen`, let the operator decide, begin the run."""
+    app = screen.disinto
+    instance = app.instance
+
+    async def plan() -> Prepared:
+        from disinto_tui.runs.adopt import AdoptRequest, plan_adopt
+        from disinto_tui.runs.adopt_undo import plan_adopt_undo
+
+        return await (plan_adopt_undo(instance) if undo else plan_adopt(AdoptRequest(instance)))
+
+    def planned(found: Prepared | DisintoError | None) -> None:
+        if isinstance(found, DisintoError):
+            app.show_error(found)
+        elif found is not None and not found.plan.changes:
+            app.notify(f"{found.plan.title}: nothing to do.", timeout=4, markup=False)
+        elif found is not None:
+            review(found)
+
+    def review(found: Prepared) -> None:
+        def answer(said: bool) -> None:
+            if said:
+                # The review is still on top while it answers; what comes next goes over the screen below.
+                screen.call_later(begin, found)
+
+        app.review(found.plan, answer, yes="Take it back" if undo else "Adopt it")
+
+    def begin(found: Prepared) -> None:
+        app.start(found.plan, dict(found.staged), secrets=dict(found.secrets))
+
+    title = "Planning the way back" if undo else f"Planning to take {app.project} over"
+    app.push_screen(Planning(title, plan, _WAITS_FOR), planned)
