@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine
@@ -99,6 +99,17 @@ async def remove_volume(engine: Engine, name: str) -> None:
     await engine.call(lambda client: client.remove_volume(name))
 
 
+async def remove_helpers(engine: Engine, volume: str) -> None:
+    """Remove the helpers that a copy which was killed left on a volume: they would hold it. Raises Failed."""
+
+    def ask(client: Any) -> None:
+        filters = {"label": f"{HELPER_LABEL}=copy", "volume": volume}
+        for item in client.containers(all=True, filters=filters):
+            client.remove_container(item["Id"], v=True, force=True)
+
+    await engine.call(ask)
+
+
 class VolumeHelper:
     """A container that is made and never started, with a volume mounted: the way into the volume.
 
@@ -153,13 +164,32 @@ class VolumeHelper:
                 source.close()
                 target.close()
 
-        if not await self._engine.call(copy):
+        if not (await self._engine.call(copy) and await self._engine.call(self._top(container, path))):
             raise Failed(
                 f"The data at {path} could not be copied.",
                 "The engine did not take the copy.",
                 "Look at its log; the data is where it was.",
                 code="adopt.copy",
             )
+
+    def _top(self, container: str, path: str) -> Callable[[Any], bool]:
+        """The directory itself gets the owner and the rights that it has there: the engine leaves those of a mount's
+        top alone, and a service that is not root could write nothing new."""
+
+        def give(_: Any) -> bool:
+            source, target = self._engine.fresh_client(), self._engine.fresh_client()
+            try:
+                chunks, _stat = source.get_archive(container, path)
+                with tarfile.open(fileobj=_Stream(iter(chunks)), mode="r|") as tar:  # type: ignore[call-overload]
+                    top = next(iter(tar))
+                chunks.close()
+                top.name, top.pax_headers = _MOUNTED.lstrip("/"), {}
+                return bool(target.put_archive(self._id, "/", top.tobuf() + tarfile.NUL * 1024))
+            finally:
+                source.close()
+                target.close()
+
+        return give
 
 
 def _given(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ NOMAD_PLACES = ("etc/nomad.d", "etc/nomad", "srv/disinto")
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What was found. `files` are (name, text) in Compose's order; `compose_says` is "" when Compose accepts them, else
-    why not; `names` the local names of images by id; `volumes` the project's named volumes."""
+    why not, and `resolved` what they come to ({} then); `volumes` the names of every volume of the engine."""
 
     instance: Instance
     engine: Engine
@@ -42,6 +42,7 @@ class Situation:
     project_files: tuple[tuple[str, bytes], ...]
     projects: tuple[Project, ...]
     volumes: frozenset[str]
+    resolved: Mapping[str, Any] = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -103,9 +104,9 @@ async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
     lineage = recognise(files, found.env.values, missing=gone, local_agents=local, running=running)
     _refuse(instance, lineage)
     projects = _projects(instance, reading)
-    says = ""
+    says, resolved = "", {}
     try:
-        await config(found.target(instance, engine.endpoint))
+        resolved = await config(found.target(instance, engine.endpoint))
     except DisintoError as error:
         says = error.why
     volumes = frozenset(str(item["Name"]) for item in await engine.call(_all_volumes))
@@ -120,6 +121,7 @@ async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
         project_files,
         projects,
         volumes,
+        resolved,
         environ,
     )
 

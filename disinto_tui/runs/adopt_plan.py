@@ -7,17 +7,17 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.core import stack_forms as forms
-from disinto_tui.core.errors import Refused
 from disinto_tui.core.image import local_name
-from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS
+from disinto_tui.core.lineage import GENERATIONS
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
+from disinto_tui.runs.adopt_data import rescues_of
+from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_files import OVERRIDE
-from disinto_tui.runs.adopt_look import Situation, anonymous_at, image_names, mounted_at
+from disinto_tui.runs.adopt_look import Situation, image_names
 from disinto_tui.runs.health import container_state
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
@@ -39,8 +39,10 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     changes = [_change_of(instance, item) for item in outcome.files]
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
     active = active_services(definitions, found.found.env.values)
-    rescues, left = _rescues(outcome, definitions)
+    rescues, left = rescues_of(outcome, definitions)
     shadows = await _shadows(outcome, definitions, rescues)
+    images = await _image_variables(found)
+    drifted = drift(found.containers, images, found.resolved, found.found.name)
     pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
     settled = all(item.action == "keep" for item in changes)
@@ -48,8 +50,11 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     dangers = [str(item) for item in found.lineage.findings if item.severity == "danger"]
     dangers += [str(item) for item in outcome.carried.dropped if item.danger]
     dangers += [_reason(outcome, change) for change in outcome.changes if change.danger]
+    dangers += lost(
+        found.containers, images, outcome.stack, found.found.name, outcome.changes, outcome.carried.dropped
+    )
     dangers += left
-    dangers += [item.words for item in shadows if item.severity == "problem"]
+    dangers += [item.words for item in shadows if _endangers(item)]
     plan = Plan(
         "adopt",
         f"Adopt {found.found.name}",
@@ -63,13 +68,16 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         downtime=_downtime(found, rescues) if found.live else "none, nothing runs",
         undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
         dangers=tuple(dict.fromkeys(dangers)),
-        notes=(*_notes(outcome), *(item.words for item in shadows if item.severity == "warning")),
+        notes=(
+            *_notes(outcome, drifted),
+            *(item.words for item in shadows if item.severity == "warning" and not _endangers(item)),
+        ),
         on_failure="undo",
         facts={
             "from": "",
             "to": outcome.pin.reference if found.live else "",
             "digest": outcome.pin.digest,
-            "adopt": _report(outcome, rescues),
+            "adopt": _report(outcome, rescues, drifted),
             "by_hand": _by_hand(found),
             "summary": (f"{found.found.name} is adopted: {outcome.pin.reference}.", *_next(outcome)),
         },
@@ -121,8 +129,37 @@ async def _shadows(
     return [
         item
         for item in shadows
-        if (item.service, item.path) not in told and not any(f"{path}," in item.text for path in made)
+        if not any(item.service == name and _below(item.path, path) for name, path in told)
+        and not any(f"{path}," in item.text for path in made)
     ]
+
+
+def _below(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
+
+
+def _endangers(item: Shadow) -> bool:
+    """What is in a container's own layer goes with it, and adopting recreates."""
+    return item.severity == "problem" or item.kind == "unsaved"
+
+
+async def _image_variables(found: Situation) -> dict[str, dict[str, str]]:
+    """The variables of the image that each container runs; {} where it is gone."""
+
+    def ask(client: Any) -> dict[str, dict[str, str]]:
+        import docker.errors
+
+        known: dict[str, dict[str, str]] = {}
+        for name, container in found.containers.items():
+            try:
+                config = client.inspect_image(str(container["Image"])).get("Config") or {}
+            except docker.errors.NotFound:
+                config = {}
+            pairs = (str(item).partition("=") for item in config.get("Env") or ())
+            known[name] = {key: value for key, _, value in pairs}
+        return known
+
+    return await found.engine.call(ask)
 
 
 def _next(outcome: Outcome) -> list[str]:
@@ -130,7 +167,7 @@ def _next(outcome: Outcome) -> list[str]:
     return lines if outcome.situation.live else ["Nothing was started: `disinto up` does.", *lines]
 
 
-def _report(outcome: Outcome, rescues: list[dict[str, Any]]) -> dict[str, Any]:
+def _report(outcome: Outcome, rescues: list[dict[str, Any]], drifted: list[str]) -> dict[str, Any]:
     """For `--json`: everything that was found, moved and dropped."""
     found = outcome.situation
     return {
@@ -143,25 +180,11 @@ def _report(outcome: Outcome, rescues: list[dict[str, Any]]) -> dict[str, Any]:
         "dropped": [asdict(item) for item in outcome.carried.dropped],
         "changes": [asdict(item) for item in outcome.changes],
         "data": [{key: item[key] for key in ("service", "path", "target", "source")} for item in rescues],
-        "drift": _drift(found),
+        "drift": drifted,
     }
 
 
-def _drift(found: Situation) -> list[str]:
-    """Where what runs is not what the files say."""
-    lines = []
-    services = found.lineage.data.get("services") or {}
-    images = image_names(found.containers)
-    for name, item in services.items():
-        if item.get("build") or name not in images or "$" in str(item.get("image", "")):
-            continue
-        wanted, runs = str(item.get("image", "")), images[name][0]
-        if wanted and wanted != runs:
-            lines.append(f"{name} runs {runs}, and the file says {wanted}")
-    return lines
-
-
-def _notes(outcome: Outcome) -> list[str]:
+def _notes(outcome: Outcome, drifted: list[str]) -> list[str]:
     found, pin = outcome.situation, outcome.pin
     lineage = found.lineage
     lines = [f"this stack is {GENERATIONS[lineage.generation]}; {lineage.mode} mode"]
@@ -177,7 +200,7 @@ def _notes(outcome: Outcome) -> list[str]:
             f"agents go on with the image that runs, under a name of its own: {local_name(pin.reference)}"
         )
     lines += [f"found: {item}" for item in lineage.findings if item.severity != "danger"]
-    lines += _drift(found)
+    lines += drifted
     lines += [f"goes to docker-compose.override.yml: {text}" for text in outcome.carried.moved]
     meant = {_reason(outcome, change) for change in outcome.changes if change.danger}
     lines += [text for text in map(str, outcome.carried.dropped) if text not in meant]
@@ -212,83 +235,6 @@ def _by_hand(found: Situation) -> list[str]:
         f"docker compose -p {found.found.name} --project-directory {found.instance.path} {files} "
         f"up -d --no-build --pull never {' '.join(sorted(found.live))}",
     ]
-
-
-# -- data ------------------------------------------------------------------------------------------------------
-
-
-def _rescues(outcome: Outcome, definitions: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """What has to be copied into named volumes before containers are recreated; and what stays out of sight, in words.
-
-    A path of the new stack that has a named volume, and in the present container either an anonymous one or none.
-    """
-    found = outcome.situation
-    names: Mapping[str, Any] = outcome.stack.get("volumes") or {}
-    rescues: list[dict[str, Any]] = []
-    left: list[str] = []
-    for service, container in found.containers.items():
-        mounts = forms.mounts((definitions.get(service) or {}).get("volumes"))
-        held = mounted_at(container, list(mounts))
-        for path, mount in mounts.items():
-            if path in held or mount.read_only:
-                continue
-            source = anonymous_at(container, path)
-            if mount.kind != "volume" or not mount.source:
-                if source:
-                    left.append(
-                        f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
-                    )
-                continue
-            target = str((names.get(mount.source) or {}).get("name") or f"{found.found.name}_{mount.source}")
-            if target in found.volumes and not (service == "forgejo" and path == FORGEJO_DATA):
-                if source:
-                    left.append(
-                        f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
-                    )
-                continue
-            rescues.append(
-                {
-                    "service": service,
-                    "container": str(container["Id"]),
-                    "path": path,
-                    "volume": mount.source,
-                    "target": target,
-                    "image": str(container["Image"]),
-                    "running": service in found.live,
-                    "source": source or "the container itself",
-                }
-            )
-        for mount in container.get("Mounts") or ():
-            path = str(mount.get("Destination", ""))
-            if service in definitions and path not in mounts and (source := anonymous_at(container, path)):
-                left.append(
-                    f"{service}: what is at {path} is in the anonymous volume {source[:12]}, and stays there"
-                )
-    _refuse_lost_forgejo(outcome, definitions)
-    return rescues, left
-
-
-def _refuse_lost_forgejo(outcome: Outcome, definitions: Mapping[str, Any]) -> None:
-    found = outcome.situation
-    old = found.lineage.data.get("services", {}).get("forgejo")
-    target = f"{found.found.name}_forgejo-data"
-    if (
-        old is None
-        or "forgejo" in found.containers
-        or "forgejo" not in definitions
-        or target in found.volumes
-    ):
-        return
-    if FORGEJO_DATA in forms.mounts(old.get("volumes")):
-        return
-    raise Refused(
-        "Nobody knows where Forgejo's data is.",
-        f"The compose file mounts nothing at {FORGEJO_DATA}, and there is no container of it: "
-        "its data would be in an anonymous volume that nothing names.",
-        f"Find it (`docker volume ls -f dangling=true`) and copy it into a volume called {target}; "
-        f"if there is none, `docker volume create {target}` says so. Then adopt again.",
-        code="adopt.forgejo_data",
-    )
 
 
 # -- steps -----------------------------------------------------------------------------------------------------

@@ -86,33 +86,38 @@ class RescueData:
         if wanted is None:
             ctx.say(f"there is nothing at {path}")
             return {}
+        labels = {
+            "com.docker.compose.project": ctx.plan.project,
+            "com.docker.compose.volume": str(params["volume"]),
+            RUN_LABEL: ctx.run.id,
+        }
         if not await copying.volume_exists(engine, target):
-            labels = {
-                "com.docker.compose.project": ctx.plan.project,
-                "com.docker.compose.volume": str(params["volume"]),
-                RUN_LABEL: ctx.run.id,
-            }
             await copying.make_volume(engine, target, labels)
-        mine = (await copying.volume_labels(engine, target)).get(RUN_LABEL) == ctx.run.id
+        await copying.remove_helpers(engine, target)
         async with copying.VolumeHelper(engine, params["image"], target) as helper:
-            before = await helper.manifest()
-            if _content(before) == _content(wanted):
-                ctx.say(f"{target} holds it already")
-                return {}
-            if _content(before) and not mine:
-                raise Refused(
-                    f"The volume {target} holds something else already.",
-                    f"It should get what {params['service']} has at {path}, and one of the two would be hidden.",
-                    f"Look into {target}, empty it if it is not meant, and adopt again.",
-                    code="adopt.two_data",
-                )
+            found = await helper.manifest()
+        before, mine = (
+            _content(found),
+            (await copying.volume_labels(engine, target)).get(RUN_LABEL) == ctx.run.id,
+        )
+        if before == _content(wanted) and (not (before and mine) or dict(found) == dict(wanted)):
+            ctx.say(f"{target} holds it already")
+            return {}
+        if before and not mine:
+            raise Refused(
+                f"The volume {target} holds something else already.",
+                f"It should get what {params['service']} has at {path}, and one of the two would be hidden.",
+                f"Look into {target}, empty it if it is not meant, and adopt again.",
+                code="adopt.two_data",
+            )
+        if before:
+            ctx.say(f"{target} holds half a copy of this run; it is begun anew")
+            await copying.remove_volume(engine, target)
+            await copying.make_volume(engine, target, labels)
+        async with copying.VolumeHelper(engine, params["image"], target) as helper:
             await helper.fill_from(container, path)
             after = await helper.manifest()
-        different = sorted(
-            name
-            for name in {*_content(wanted), *_content(after)}
-            if _content(wanted).get(name) != _content(after).get(name)
-        )
+        different = sorted(name or path for name in {*wanted, *after} if wanted.get(name) != after.get(name))
         if different:
             raise Failed(
                 f"The copy of {params['service']}'s data is not like the original.",
@@ -133,6 +138,7 @@ class RescueData:
             return f"Its data is in {params['target']}, and stays there."
         if params["running"] and not (document.get("State") or {}).get("Running"):
             await engine.start_container(params["container"])
+        await copying.remove_helpers(engine, params["target"])
         labels = await copying.volume_labels(engine, params["target"])
         if labels.get(RUN_LABEL) == ctx.run.id:
             try:
@@ -143,7 +149,7 @@ class RescueData:
 
 
 def _content(found: copying.Manifest) -> dict[str, tuple[Any, ...]]:
-    """What counts: everything but the top directory itself, whose owner the engine sets."""
+    """What is in the directory: a volume that has nothing in it is free, whatever its top looks like."""
     return {name: about for name, about in found.items() if name}
 
 

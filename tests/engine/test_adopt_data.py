@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from tests.support.engine import Engine, inspect
 FILL = (
     "cd /data && mkdir -p 'a b'/c && echo one >'a b'/c/f && echo two >top && ln -s top link && ln top hard"
     " && chown 1000:7 top && chmod 600 top && mkdir empty && chmod 700 empty"
+    " && chown 1000:1000 /data && chmod 750 /data"
 )
 
 
@@ -83,9 +87,9 @@ def test_it_is_copied_whole_and_again_costs_nothing(
             return dict(wanted or {}), dict(await helper.manifest())
 
     wanted, copied = asyncio.run(both())
-    assert {name: item for name, item in copied.items() if name} == {
-        name: item for name, item in wanted.items() if name
-    }
+    # The directory itself, too: who may write there is not root in every image.
+    assert copied == wanted
+    assert (copied[""][1] & 0o777, *copied[""][2:4]) == (0o750, 1000, 1000)
     assert {"a b/c/f", "top", "link", "hard", "empty"} <= set(copied)
     assert not inspect(engine, "container", container["Id"])["State"]["Running"]  # type: ignore[index]
     again = prepared(instance, engine, project, container)
@@ -130,3 +134,51 @@ def test_a_container_that_somebody_recreated_meanwhile_is_not_guessed_at(
     assert f"{project}_forgejo-data" not in engine.ids("volume")
     states = [event.state for event in run.events() if isinstance(event, StepEnded)]
     assert "failed" in states and json.dumps(ended.error)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from disinto_tui.adapters import engine_copy
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import RunDir
+from disinto_tui.runs.operations import OPERATIONS
+from disinto_tui.runs.runner import execute
+import asyncio
+
+def given(chunks):
+    for chunk in chunks:
+        yield chunk[:1024]  # a beginning of what should have come
+        os.kill(os.getpid(), signal.SIGKILL)
+
+engine_copy._given = given
+asyncio.run(execute(RunDir(Path(sys.argv[1])), Instance.at(sys.argv[2]), OPERATIONS))
+"""
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["finish", "undo"])
+def test_a_kill_in_the_middle_of_the_copy_is_finished_or_taken_back(
+    engine: Engine, project: str, container: dict[str, Any], tmp_path: Path, undo: bool
+) -> None:
+    """Half a copy and the helper of the dead run are in the way of neither."""
+    instance, target = Instance.at(tmp_path), f"{project}_forgejo-data"
+    run = prepared(instance, engine, project, container)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(run.path), str(tmp_path)], check=False, env=engine.environment()
+    )
+    assert killed.returncode == -signal.SIGKILL
+    helpers = ("label=io.disinto.helper=copy", f"volume={target}")
+    assert engine.ids("container", *helpers)
+    other = engine.docker(
+        "run", "-d", "--network", "none", "--label", engine.label, "-v", f"{target}:/v", container["Image"]
+    )
+    engine.docker("exec", other.stdout.strip(), "sh", "-c", "echo half >/v/half")
+    engine.docker("rm", "-f", other.stdout.strip())
+    ended = carried_out(run, instance, undo=undo)
+    assert ended.error is None, ended.error
+    assert not engine.ids("container", *helpers)
+    if undo:
+        assert target not in engine.ids("volume")
+        assert engine.docker("exec", container["Id"], "cat", "/data/a b/c/f").stdout == "one\n"
+    else:
+        assert "begun anew" in run.log_path.read_text() and "compared, the same" in run.log_path.read_text()

@@ -1,0 +1,105 @@
+"""Which data is copied first, which stays behind and is told, and where nobody may guess."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from disinto_tui.core.errors import Refused
+from disinto_tui.runs.adopt_data import rescues_of
+from disinto_tui.runs.health import by_service
+
+HASHES = ["a" * 64, "b" * 64]
+
+
+def container(
+    service: str, *mounts: tuple[str, str], name: str = "", status: str = "running"
+) -> dict[str, Any]:
+    return {
+        "Id": f"id-{service}-{name}",
+        "Name": f"/{name or service}",
+        "Image": "sha256:1",
+        "Created": "2026",
+        "State": {"Status": status, "Running": status == "running"},
+        "Config": {"Labels": {"com.docker.compose.service": service}},
+        "Mounts": [{"Type": "volume", "Name": volume, "Destination": path} for path, volume in mounts],
+    }
+
+
+def rescued(
+    new: dict[str, list[str]],
+    *containers: dict[str, Any],
+    volumes: tuple[str, ...] = (),
+    old: dict[str, Any] | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    definitions = {name: {"volumes": mounts} for name, mounts in new.items()}
+    data = {"services": old if old is not None else {key: {} for key in new}}
+    chosen = by_service(containers)
+    situation = SimpleNamespace(
+        found=SimpleNamespace(name="x", containers=containers),
+        containers=chosen,
+        live={name: item for name, item in chosen.items() if item["State"]["Running"]},
+        volumes=frozenset(volumes),
+        lineage=SimpleNamespace(data=data),
+        environ={},
+    )
+    return rescues_of(cast(Any, SimpleNamespace(situation=situation, stack={})), definitions)
+
+
+def test_an_empty_volume_that_nobody_uses_gets_the_data() -> None:
+    """Left by an adoption that could not be taken back whole, or made by hand: looked into, not passed over."""
+    found, left = rescued(
+        {"agents": ["project-repos:/repos"]}, container("agents"), volumes=("x_project-repos",)
+    )
+    assert [item["target"] for item in found] == ["x_project-repos"] and left == []
+
+
+def test_a_volume_that_others_have_is_not_taken() -> None:
+    other = container("agents", ("/repos", "x_project-repos"))
+    new = {"agents": ["project-repos:/repos"], "runner": ["project-repos:/repos"]}
+    found, left = rescued(
+        new, other, container("runner", ("/repos", HASHES[0])), volumes=("x_project-repos",)
+    )
+    assert found == [] and "anonymous volume" in left[0]
+
+
+def test_an_anonymous_volume_under_a_read_only_mount_is_told() -> None:
+    found, left = rescued({"agents": ["data:/data:ro"]}, container("agents", ("/data", HASHES[0])))
+    assert found == [] and "stays there" in left[0]
+
+
+def test_two_containers_of_one_service_are_not_chosen_from() -> None:
+    one, two = container("agents", name="a-1"), container("agents", name="a-2")
+    with pytest.raises(Refused) as caught:
+        rescued({"agents": ["data:/data"]}, one, two)
+    assert caught.value.code == "adopt.two_containers"
+    assert "a-1, a-2" in caught.value.now
+
+
+def test_what_an_interrupted_recreate_left_is_not_the_container_that_counts() -> None:
+    """Its data, state and image would be told in place of those of the one that runs."""
+    real = container("agents", ("/data", HASHES[0]))
+    left = container("agents", ("/data", HASHES[1]), name="0123456789ab_agents", status="created")
+    for order in ((real, left), (left, real)):
+        found, _ = rescued({"agents": ["data:/data"]}, *order)
+        assert [item["container"] for item in found] == [real["Id"]]
+
+
+def test_two_services_with_data_for_one_volume_are_refused() -> None:
+    new = {"agents": ["data:/data"], "runner": ["data:/data"]}
+    with pytest.raises(Refused) as caught:
+        rescued(new, container("agents"), container("runner"))
+    assert caught.value.code == "adopt.two_data"
+
+
+def test_a_forgejo_volume_of_an_earlier_generation_is_not_taken_silently() -> None:
+    """Without a container nobody knows whether newer data lies in an anonymous volume."""
+    new, old = {"forgejo": ["forgejo-data:/data"]}, {"forgejo": {"volumes": ["./d:/var/lib/forgejo"]}}
+    _, left = rescued(new, volumes=("x_forgejo-data",), old=old)
+    assert "it gets what is in x_forgejo-data" in left[0]
+    with pytest.raises(Refused) as caught:
+        rescued(new, old=old)
+    assert caught.value.code == "adopt.forgejo_data"
+    assert rescued(new, old={"forgejo": {"volumes": ["forgejo-data:/data"]}}) == ([], [])
