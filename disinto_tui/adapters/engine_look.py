@@ -1,4 +1,4 @@
-"""Looking into images, containers and volumes without starting anything.
+"""Looking into images, containers and volumes without changing anything.
 
 What an image carries is read from a container that is made, never started, and removed again, volumes included: the
 engine has no other way to list an image's files (`docker create` and `docker cp` do the same).
@@ -10,14 +10,14 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.host import is_local
 from disinto_tui.adapters.tape import probing
-from disinto_tui.core.shadow import Content, Tree
+from disinto_tui.core.shadow import Attached, Content, Tree
 
 if TYPE_CHECKING:
     import tarfile
@@ -31,6 +31,9 @@ _HASHED = 1 << 20
 _MOST_FILES = 20_000
 _MOST_BYTES = 256 << 20
 _WALK_SECONDS = 1.0
+_MOST_ASKED = 60
+_GO_DIRECTORY = 1 << 31
+"""The bit of a directory in Go's file modes, which the engine's answers carry."""
 
 
 class _Stream(RawIOBase):
@@ -135,17 +138,87 @@ async def written(engine: Engine, container: str) -> list[str]:
         except docker.errors.NotFound:
             return []
         paths = sorted(str(item["Path"]) for item in found if item.get("Kind") in (0, 1))
-        parents = {path.rpartition("/")[0] for path in paths}
+        # The parent of what is gone is a directory, too.
+        parents = {str(item["Path"]).rpartition("/")[0] for item in found}
         return [path for path in paths if path not in parents]
 
     return await engine.call(ask)
 
 
-async def volume_content(engine: Engine, volume: str, container: str, target: str) -> Content | None:
-    """What lies in a volume that a container has mounted at `target`; None when it is gone.
+def may_be_read(engine: Engine, inspect: Mapping[str, Any]) -> bool:
+    """Whether files of a container may be read through the engine without a change to the host: it mounts everything
+    the container has for that, and makes a directory where the source of a bind is missing (observed, 20.10: a file
+    that was moved away came back as a directory). Where nobody can see whether one is missing, it may not."""
+    host = inspect.get("HostConfig") or {}
+    sources = [str(bind).partition(":")[0] for bind in host.get("Binds") or ()]
+    sources += [
+        str(item.get("Source", ""))
+        for item in host.get("Mounts") or ()
+        if item.get("Type") == "bind" and (item.get("BindOptions") or {}).get("CreateMountpoint")
+    ]
+    made = [source for source in sources if source.startswith("/")]  # the others are names of volumes
+    return all(map(os.path.exists, made)) if is_local(engine.endpoint) else not made
 
-    Read from the engine's own directory where that is on this host and readable, else through the container. Looking
-    is given up after a second, or a quarter of a GB through the container. Raises Unavailable, Failed.
+
+async def without_directories(engine: Engine, inspect: Mapping[str, Any], paths: Sequence[str]) -> list[str]:
+    """Those of the paths in a container that are no directory: the engine's list of changes does not tell an empty
+    directory, or one that was only touched, from a file. Many are not asked about (a tree has files in it), and none
+    where reading would change something. Raises Unavailable, Failed.
+    """
+    if len(paths) > _MOST_ASKED or not may_be_read(engine, inspect):
+        return list(paths)
+
+    def ask(client: Any) -> list[str]:
+        return [path for path in paths if not _is_directory(client, str(inspect["Id"]), path)]
+
+    return await engine.call(ask)
+
+
+def _is_directory(client: Any, container: str, path: str) -> bool:
+    import docker.errors
+
+    try:
+        chunks, about = client.get_archive(container, path)
+    except docker.errors.APIError:
+        return False  # gone meanwhile, or not to be looked at: then what is known stands
+    chunks.close()
+    return bool(int(about.get("mode", 0)) & _GO_DIRECTORY)
+
+
+async def adrift(engine: Engine) -> dict[str, Content]:
+    """Anonymous volumes that no container uses and that have something in them, the newest content first, with their
+    names. Looked into only where the engine's directory is on this host and readable, at the newest ones, for a second
+    in all. Raises Unavailable, Failed.
+    """
+    if not is_local(engine.endpoint):
+        return {}
+
+    def ask(client: Any) -> dict[str, Content]:
+        listed = client.volumes(filters={"dangling": True})["Volumes"] or ()
+        places = {
+            str(item["Name"]): str(item.get("Mountpoint", ""))
+            for item in sorted(listed, key=lambda item: str(item.get("CreatedAt", "")), reverse=True)
+            if Attached("", str(item["Name"])).anonymous
+        }
+        found, until = {}, time.monotonic() + _WALK_SECONDS
+        for name, place in list(places.items())[:_MOST_ASKED]:
+            left = until - time.monotonic()
+            if left > 0 and place and os.access(place, os.R_OK | os.X_OK):
+                found[name] = _walked(place, left)
+        newest = sorted(found.items(), key=lambda item: item[1].newest_at, reverse=True)
+        return {name: content for name, content in newest if content.files}
+
+    return await engine.call(ask)
+
+
+async def volume_content(
+    engine: Engine, volume: str, inspect: Mapping[str, Any], target: str
+) -> Content | None:
+    """What lies in a volume that a container has mounted at `target`; None when it is gone, or cannot be looked at.
+
+    Read from the engine's own directory where that is on this host and readable, else through the container, where
+    that changes nothing. Looking is given up after a second, or a quarter of a GB through the container.
+    Raises Unavailable, Failed.
     """
 
     def ask(client: Any) -> Content | None:
@@ -155,7 +228,9 @@ async def volume_content(engine: Engine, volume: str, container: str, target: st
             place = str(client.inspect_volume(volume).get("Mountpoint", ""))
             if is_local(engine.endpoint) and place and os.access(place, os.R_OK | os.X_OK):
                 return _walked(place)
-            chunks, _ = client.get_archive(container, target)
+            if not may_be_read(engine, inspect):
+                return None
+            chunks, _ = client.get_archive(str(inspect["Id"]), target)
         except docker.errors.NotFound:
             return None
         return _streamed(chunks)
@@ -163,8 +238,8 @@ async def volume_content(engine: Engine, volume: str, container: str, target: st
     return await engine.call(ask)
 
 
-def _walked(place: str) -> Content:
-    until = time.monotonic() + _WALK_SECONDS
+def _walked(place: str, seconds: float = _WALK_SECONDS) -> Content:
+    until = time.monotonic() + seconds
     size, files, newest, newest_at = 0, 0, "", 0.0
     for root, _, names in os.walk(place):
         for name in names:
@@ -195,6 +270,29 @@ def _streamed(chunks: Any) -> Content:
             if stream.taken > _MOST_BYTES:
                 return Content(size, files, newest, newest_at, whole=False)
     return Content(size, files, newest, newest_at)
+
+
+async def age_in(engine: Engine, container: str, paths: Sequence[str]) -> float | None:
+    """Seconds since the youngest of some files in a container was touched, by the container's own clock; None when
+    there is none of them, or no program that could tell.
+
+    Asked by a process in it, as a healthcheck is: that sees a tmpfs, too, and mounts nothing anew (`may_be_read`).
+    Raises Unavailable, Failed.
+    """
+    script = 'date +%s; for one; do stat -c %Y "$one" 2>/dev/null; done; :'
+
+    def ask(client: Any) -> float | None:
+        import docker.errors
+
+        try:
+            made = client.exec_create(container, ["sh", "-c", script, "sh", *paths], stderr=False)["Id"]
+            said = client.exec_start(made).decode(errors="replace").split()
+        except docker.errors.APIError:
+            return None  # it ended, or has no shell
+        times = [int(word) for word in said if word.isdigit()]
+        return float(max(0, times[0] - max(times[1:]))) if len(times) > 1 else None
+
+    return await engine.call(ask)
 
 
 async def looks_left(engine: Engine) -> list[str]:

@@ -12,25 +12,21 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
+from .shadow_paths import below, looks_like_file, unsaved
 from .words import size_text
 
 Severity = Literal["problem", "warning", "note"]
 """problem: data would be lost or left behind. warning: something is hidden, or will be lost one day. note: so it is."""
 
-ShadowKind = Literal["unmounted", "dropped", "anonymous", "hidden", "unsaved", "source-missing", "mix-up"]
+ShadowKind = Literal[
+    "unmounted", "dropped", "anonymous", "adrift", "hidden", "unsaved", "source-missing", "mix-up"
+]
 
 _HASH = re.compile(r"\A[0-9a-f]{64}\Z")
 _SHOWN = 3
-# What a running system writes in any container, and nobody misses.
-_PASSING = re.compile(
-    r"\A/(?:tmp|run|proc|sys|dev|var/(?:run|tmp|cache|lock|spool|log)|usr|lib\w*|bin|sbin|etc|boot)(?:/|\Z)"
-    r"|/(?:__pycache__|\.cache|\.npm|node_modules/\.cache)(?:/|\Z)|\.pyc\Z|_history\Z"
-)
-# Settings that programs write anew at each start: known, and no data. Claude's are: its login is among them.
-_SETTINGS = re.compile(r"\A/(?:(?:root|home/[^/]+)/\.(?!claude)[^/]+|config|\.[^/]+)(?:/|\Z)")
-_FILE_LIKE = re.compile(r"(?:\A|/)(?:[^/]+\.(?!d\Z)[A-Za-z0-9]{1,5}|Caddyfile|tunnel_key|\.env(?:\.\w+)?)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +205,16 @@ def _unmounted(facts: ServiceFacts) -> Iterator[Shadow]:
         one = held.get(path)
         if one is not None:
             content = facts.contents.get(one.volume)
+            empty = content is not None and content.whole and not content.files
             yield Shadow(
                 "unmounted",
-                "warning" if content is not None and content.whole and not content.files else "problem",
+                "warning" if empty else "problem",
                 facts.service,
                 path,
                 f"{path} is a volume of its image and nothing is mounted there{near}, so what is written there lies in "
                 f"the anonymous volume {one.volume[:12]}{_what(content)}",
                 "`down` and `up` begin with an empty one, and a volume prune deletes it",
-                _rescue(facts, path, one.volume),
+                _mount_there(path) if empty else _rescue(facts, path, one.volume),
                 one.volume,
                 content,
             )
@@ -230,9 +227,15 @@ def _unmounted(facts: ServiceFacts) -> Iterator[Shadow]:
             path,
             f"{path} is a volume of its image{new} and nothing is mounted there{near}",
             "what is written there goes into an anonymous volume, which `down` and `up` lose from sight",
-            f"Mount a named volume or a directory at exactly {path} (in docker-compose.override.yml, when the file is "
-            "a generated one).",
+            _mount_there(path),
         )
+
+
+def _mount_there(path: str) -> str:
+    return (
+        f"Mount a named volume or a directory at exactly {path} (in docker-compose.override.yml, when the file is a "
+        "generated one)."
+    )
 
 
 def _near(path: str, mounts: Sequence[Mount]) -> str:
@@ -249,10 +252,27 @@ def _what(content: Content | None) -> str:
 
 def _rescue(facts: ServiceFacts, path: str, volume: str, target: str = "") -> str:
     """The safe way to move the data: nothing writes meanwhile, and the old volume stays until somebody removes it."""
-    to = target or f"{facts.project or 'PROJECT'}_{facts.service}-{path.rpartition('/')[2] or 'data'}"
-    copy = f"docker run --rm --entrypoint cp -v {volume}:/from:ro -v {to}:/to {facts.image or 'IMAGE'} -a /from/. /to/"
-    mount = "" if target else f", mount {to} at {path}"
-    return f"Stop {facts.service}, copy: `{copy}`{mount}, start it, look, and only then remove {volume[:12]}."
+    key = _key(facts.service, path)
+    to = target or f"{facts.project or 'PROJECT'}_{key}"
+    # In a compose file the volume's name stands without the project's, which Compose puts before it.
+    mount = "" if target else f", mount the volume {key} (for Docker it is {to}) at {path}"
+    return (
+        f"Stop {facts.service}, copy: `{_copy(volume, to, facts.image)}`{mount}, start it, look, and only then "
+        f"`docker volume rm {volume}`."
+    )
+
+
+def _key(service: str, path: str) -> str:
+    """What a volume for the path would be called in a compose file."""
+    return f"{service}-{path.rpartition('/')[2] or 'data'}"
+
+
+def _copy(volume: str, to: str, image: str) -> str:
+    # The whole name: with its first digits Docker would make another volume.
+    return (
+        f"docker run --rm --entrypoint cp -v {volume}:/from:ro -v {quote(f'{to}:/to')} {image or 'IMAGE'} "
+        "-a /from/. /to/"
+    )
 
 
 # -- anonymous volumes that the next container does not get ---------------------------------------------------------
@@ -308,6 +328,40 @@ def _left_behind(facts: ServiceFacts) -> Iterator[Shadow]:
             )
 
 
+def adrift(
+    found: Sequence[Shadow], volumes: Mapping[str, Content], image: str, project: str
+) -> Shadow | None:
+    """The one finding about anonymous volumes that no container uses: after `down` and `up` the data is in one of them.
+
+    `found` is what was found otherwise: only where a declared path has no mount can such a volume be this factory's,
+    since nothing on it says whose it is. `volumes` are those of the engine that have something in them, by name, the
+    newest first; `image` is one to look into them with. None when there is nothing to say.
+    """
+    bare = [item for item in found if item.kind == "unmounted"]
+    if not bare or not volumes:
+        return None
+    listed, count = list(volumes.items())[:_SHOWN], len(volumes)
+    shown = ", ".join(f"{name[:12]} ({content.words})" for name, content in listed)
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    newest, first = listed[0][0], bare[0]
+    key = _key(first.service, first.path)
+    return Shadow(
+        "adrift",
+        "warning",
+        first.service,
+        first.path,
+        f"{'an anonymous volume' if count == 1 else 'anonymous volumes'} with data that no container uses "
+        f"{'lies' if count == 1 else 'lie'} on this engine: {shown}{more}",
+        f"what was at {' or '.join(sorted({item.path for item in bare}))} before a `down` may be there, and a volume "
+        "prune deletes it",
+        f"Look into each (`docker run --rm --entrypoint ls -v {newest}:/from:ro {image or 'IMAGE'} -la /from`; all "
+        f"names: `docker volume ls -qf dangling=true`). Yours: stop {first.service}, "
+        f"`{_copy(newest, f'{project}_{key}', image)}`, mount the volume {key} at {first.path}. Prune nothing before.",
+        newest,
+        volumes[newest],
+    )
+
+
 # -- mounts over what the image brings -------------------------------------------------------------------------------
 
 
@@ -354,18 +408,22 @@ def _few(names: Sequence[str] | Mapping[str, str]) -> str:
 # -- written where nothing keeps it ----------------------------------------------------------------------------------
 
 
+def covered_by(facts: ServiceFacts) -> list[str]:
+    """Where something is mounted now: a container says nothing of its tmpfs, so the compose file is asked for those."""
+    return [
+        item.target for item in (*(facts.attached or ()), *(m for m in facts.mounts if m.kind == "tmpfs"))
+    ]
+
+
 def _unsaved(facts: ServiceFacts) -> Iterator[Shadow]:
-    covered = [item.target for item in facts.attached or ()]
     places: dict[str, list[str]] = {}
-    for path in facts.written:
-        if _PASSING.search(path) or _SETTINGS.search(path) or any(_below(path, place) for place in covered):
-            continue
+    for path in unsaved(facts.written, covered_by(facts)):
         places.setdefault(path.rpartition("/")[0] or "/", []).append(path)
     # The uppermost directory alone: a tree that was written whole is one finding.
     for place in sorted(places):
-        if any(other not in (place, "/") and _below(place, other) for other in places):
+        if any(other not in (place, "/") and below(place, other) for other in places):
             continue
-        inner = [place] if place == "/" else [other for other in places if _below(other, place)]
+        inner = [place] if place == "/" else [other for other in places if below(other, place)]
         files = sorted(path for other in inner for path in places[other])
         count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
         yield Shadow(
@@ -377,13 +435,10 @@ def _unsaved(facts: ServiceFacts) -> Iterator[Shadow]:
             if len(files) > 1
             else f"{files[0]} was written where no mount keeps it",
             "the next recreate drops them" if len(files) > 1 else "the next recreate drops it",
-            f"Copy what is needed (`docker cp`), and mount a volume or a directory at {place} if it is to stay.",
+            f"Copy what is needed (`docker cp`), and mount a volume or a directory "
+            f"{'where it lies' if place == '/' else f'at {place}'} if it is to stay.",
             files=tuple(files),
         )
-
-
-def _below(path: str, place: str) -> bool:
-    return path == place or path.startswith(place.rstrip("/") + "/")
 
 
 # -- the host's side of a bind ---------------------------------------------------------------------------------------
@@ -396,7 +451,7 @@ def _sources(facts: ServiceFacts) -> Iterator[Shadow]:
             continue
         tree = facts.trees.get(mount.target)
         known = tree.kind if tree is not None and tree.kind != "absent" else None
-        file = known == "file" or (known is None and bool(_FILE_LIKE.search(mount.target)))
+        file = known == "file" or (known is None and looks_like_file(mount.target))
         if here == "missing":
             yield _missing(facts, mount, file)
         elif here == "empty directory" and file:
@@ -408,7 +463,7 @@ def _sources(facts: ServiceFacts) -> Iterator[Shadow]:
                 f"{mount.source} is an empty directory, and {mount.target} should be a file: Docker made it when the "
                 "file was missing",
                 "the container finds a directory in the place of its file",
-                f"Stop {facts.service}, `rmdir {mount.source}`, put the file there, start it again.",
+                f"Stop {facts.service}, `rmdir {quote(mount.source)}`, put the file there, start it again.",
             )
         elif here == "directory" and known == "file":
             yield _mixed(facts, mount, "a directory", "a file")

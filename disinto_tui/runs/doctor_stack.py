@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.engine_look import age_in
 from disinto_tui.core.errors import DisintoError
 from disinto_tui.core.image import local_name, parse_image
 from disinto_tui.core.words import age_text
@@ -262,7 +261,8 @@ async def heartbeat(ground: Ground) -> Sequence[Remark]:
     agents = [
         item
         for item in found.containers
-        if is_agents_service(service_of(item)) and container_state(item) not in (*_STANDING, "restarting")
+        if is_agents_service(service_of(item))
+        and container_state(item) not in (*_STANDING, "restarting", "paused")
     ]
     if not agents:
         return [Remark("ok", "no agents service runs")]
@@ -275,8 +275,7 @@ async def _beat(engine: Engine, inspect: Mapping[str, Any]) -> Remark:
         key, _, value = str(text).partition("=")
         if key == "HEARTBEAT_MAX_AGE" and value.isdigit():
             limit = float(value)
-    ages = [age for path in HEARTBEATS if (age := await _age(engine, str(inspect["Id"]), path)) is not None]
-    return heartbeat_remark(name, min(ages) if ages else None, limit)
+    return heartbeat_remark(name, await age_in(engine, str(inspect["Id"]), HEARTBEATS), limit)
 
 
 def heartbeat_remark(name: str, age: float | None, limit: float) -> Remark:
@@ -287,32 +286,6 @@ def heartbeat_remark(name: str, age: float | None, limit: float) -> Remark:
         text = f"the loop of {name} has stood still for {age_text(age)} (limit {limit:.0f} s)"
         return Remark("problem", text, f"disinto logs {name}")
     return Remark("ok", f"the loop of {name} turned {age_text(age)} ago")
-
-
-async def _age(engine: Engine, container: str, path: str) -> float | None:
-    """Seconds since a file in a container was touched; None when it is not there."""
-
-    def ask(client: Any) -> str:
-        import docker.errors
-
-        try:
-            chunks, about = client.get_archive(container, path)
-        except docker.errors.NotFound:
-            return ""
-        chunks.close()
-        return str(about.get("mtime", ""))
-
-    text = await engine.call(ask)
-    try:
-        moment = dt.datetime.fromisoformat(text[:19] + _zone(text))
-    except ValueError:
-        return None
-    return max(0.0, time.time() - moment.timestamp())
-
-
-def _zone(text: str) -> str:
-    """The zone at the end of a Go timestamp; its fraction has nine digits, which Python 3.10 does not read."""
-    return text[-6:] if text[-6:-5] in ("+", "-") else "+00:00"
 
 
 async def restarts(ground: Ground) -> Sequence[Remark]:

@@ -13,13 +13,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from disinto_tui.adapters import engine_look
 from disinto_tui.adapters.compose import config
-from disinto_tui.adapters.engine import Engine, LocalImage
+from disinto_tui.adapters.engine import Engine, LocalImage, in_thread
 from disinto_tui.adapters.host import is_local
 from disinto_tui.adapters.instance import Instance, read_bytes, write_private
 from disinto_tui.core.errors import DisintoError
@@ -31,10 +32,13 @@ from disinto_tui.core.shadow import (
     ServiceFacts,
     Shadow,
     Tree,
+    adrift,
     attached_of,
+    covered_by,
     find_shadows,
     mounts_of,
 )
+from disinto_tui.core.shadow_paths import unsaved
 from disinto_tui.runs.health import service_of
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.project import Found, find_project
@@ -101,6 +105,10 @@ async def shadows_of(
     every = await asyncio.gather(*(_of_service(engine, found.name, item, brought) for item in chosen))
     order = ("problem", "warning", "note")
     shadows = [shadow for some in every for shadow in some]
+    if any(item.kind == "unmounted" for item in shadows):
+        some_image = next((item.reference for item in chosen if item.image is not None), "")
+        lost = adrift(shadows, await engine_look.adrift(engine), some_image, found.name)
+        shadows += [lost] if lost is not None else []
     return tuple(sorted(shadows, key=lambda item: (order.index(item.severity), item.service, item.path)))
 
 
@@ -202,8 +210,10 @@ async def _of_service(
     identity = str(service.container["Id"]) if service.container is not None else ""
     anonymous = [item for item in attached or () if item.anonymous]
     wrote = engine_look.written(engine, identity) if identity else _no_paths()
-    looks = (engine_look.volume_content(engine, item.volume, identity, item.target) for item in anonymous)
+    held = service.container or {}
+    looks = (engine_look.volume_content(engine, item.volume, held, item.target) for item in anonymous)
     paths, contents = await asyncio.gather(wrote, asyncio.gather(*looks))
+    sources = await in_thread(partial(_sources, mounts)) if is_local(engine.endpoint) else {}
     facts = ServiceFacts(
         service.name,
         service.reference,
@@ -214,11 +224,13 @@ async def _of_service(
         attached,
         brought.get(service.image.id, {}) if service.image is not None else {},
         brought.get(service.now.id, {}) if service.now is not None and service.moves else None,
-        _sources(mounts) if is_local(engine.endpoint) else {},
-        paths,
+        sources,
+        (),
         _known(anonymous, contents),
     )
-    return tuple(find_shadows(facts))
+    paths = unsaved(paths, covered_by(facts))
+    written = await engine_look.without_directories(engine, held, paths) if paths else []
+    return tuple(find_shadows(replace(facts, written=written)))
 
 
 def _known(anonymous: Sequence[Attached], contents: Sequence[Content | None]) -> dict[str, Content]:
@@ -233,6 +245,7 @@ async def _no_paths() -> list[str]:
 def _sources(
     mounts: Sequence[Mount],
 ) -> dict[str, Literal["missing", "file", "directory", "empty directory"]]:
+    # Blocking, and a disk of the network's may hang: asked in a thread of its own.
     found: dict[str, Literal["missing", "file", "directory", "empty directory"]] = {}
     for mount in mounts:
         if mount.kind != "bind" or not mount.source.startswith("/"):

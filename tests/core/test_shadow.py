@@ -16,6 +16,7 @@ from disinto_tui.core.shadow import (
     ServiceFacts,
     Shadow,
     Tree,
+    adrift,
     attached_of,
     find_shadows,
     mounts_of,
@@ -67,6 +68,31 @@ def test_an_anonymous_volume_at_a_declared_path_is_data_that_down_and_up_lose() 
 def test_an_empty_anonymous_volume_is_a_warning() -> None:
     (shadow,) = found(declared=["/data"], attached=[Attached("/data", HEX)], contents={HEX: Content()})
     assert shadow.severity == "warning"
+
+
+def test_the_copy_of_an_empty_volume_is_not_asked_for() -> None:
+    (shadow,) = found(declared=["/data"], attached=[Attached("/data", HEX)], contents={HEX: Content()})
+    assert "docker run" not in shadow.cure and "at exactly /data" in shadow.cure
+
+
+def test_the_cure_names_the_volume_as_a_compose_file_calls_it_and_as_docker_does() -> None:
+    """`p_agents-data` written into a compose file would be `p_p_agents-data`: an empty one."""
+    (shadow,) = found(declared=["/data"], attached=[Attached("/data", HEX)])
+    assert "mount the volume agents-data (for Docker it is p_agents-data) at /data" in shadow.cure
+    assert f"`docker volume rm {HEX}`" in shadow.cure, "with its first digits Docker does not find it"
+
+
+def test_data_that_down_and_up_left_behind_is_found_where_a_declared_path_has_no_mount() -> None:
+    bare = found(declared=["/data"], attached=[Attached("/data", HEX)], contents={HEX: Content()})
+    one, two = "b2" * 32, "c3" * 32
+    volumes = {one: Content(9, 1, "repo.db", 1.8e9), two: Content(1, 1, "x", 1.7e9)}
+    shadow = adrift(bare, volumes, "r/agents:v2", "p")
+    assert shadow is not None and (shadow.kind, shadow.severity, shadow.volume) == ("adrift", "warning", one)
+    assert "b2b2b2b2b2b2 (1 file, 9 B, the newest is repo.db" in shadow.text and "c3c3c3c3c3c3" in shadow.text
+    assert f"-v {one}:/from:ro -v p_agents-data:/to r/agents:v2" in shadow.cure
+    assert adrift(bare, {}, "i", "p") is None, "there is none"
+    mounted = found(declared=[DATA], mounts=[NAMED], attached=[])
+    assert adrift(mounted, volumes, "i", "p") is None, "others' volumes are others' business"
 
 
 def test_a_volume_that_is_new_in_this_version_is_said_to_be() -> None:
@@ -189,6 +215,32 @@ def test_what_a_running_system_writes_anyway_is_not_data(path: str) -> None:
     assert found(written=[path], attached=[Attached(DATA, "v")]) == []
 
 
+def test_the_mountpoint_of_a_tmpfs_is_not_data() -> None:
+    scratch = Mount("/scratch", "tmpfs")
+    assert found(written=["/scratch"], mounts=[scratch], attached=[]) == []
+    other = Mount("/made", "volume", "new-in-the-file")
+    assert found(written=["/made/x"], mounts=[other], attached=[]), (
+        "it is not mounted yet, and would be dropped"
+    )
+
+
+def test_the_clones_that_edge_makes_anew_are_no_data_and_the_results_in_them_are() -> None:
+    clones = ["/opt/disinto/bin/x", "/opt/disinto/.git/HEAD", "/opt/disinto-ops/vault/actions/a.toml"]
+    assert found(written=clones) == []
+    (shadow,) = found(written=[*clones, "/opt/disinto-ops/vault/actions/a.result.json"])
+    assert shadow.files == ("/opt/disinto-ops/vault/actions/a.result.json",)
+
+
+def test_data_below_usr_src_is_data() -> None:
+    (shadow,) = found(written=["/usr/src/app/data/a.db", "/usr/bin/x"])
+    assert shadow.files == ("/usr/src/app/data/a.db",)
+
+
+def test_a_file_in_the_root_is_not_cured_by_a_mount_over_everything() -> None:
+    (shadow,) = found(written=["/x"])
+    assert "at / " not in shadow.cure
+
+
 def test_claudes_login_is_data() -> None:
     (shadow,) = found(written=["/home/agent/.claude/.credentials.json"])
     assert shadow.path == "/home/agent/.claude"
@@ -217,6 +269,19 @@ def test_a_directory_in_the_place_of_a_file() -> None:
     assert kinds(mounts=[key], sources={key.source: "empty directory"}) == [("mix-up", "problem", key.target)]
     folder = Mount("/home/agent/.ssh", "bind", f"{ROOT_HOME}/.ssh")
     assert found(mounts=[folder], sources={f"{ROOT_HOME}/.ssh": "empty directory"}) == []
+
+
+def test_an_empty_directory_with_a_dot_in_its_name_is_not_taken_for_a_file() -> None:
+    site = Mount("/srv/example.com", "bind", "/f/site", creates=True)
+    assert found(mounts=[site], sources={site.source: "empty directory"}) == []
+
+
+def test_a_path_with_a_blank_is_quoted_in_the_command() -> None:
+    key = Mount("/k/tunnel_key", "bind", "/my f/tunnel_key")
+    (shadow,) = found(mounts=[key], sources={key.source: "empty directory"})
+    assert "`rmdir '/my f/tunnel_key'`" in shadow.cure
+    (moved,) = found(mounts=[Mount("/d", "bind", "/my f/d")], attached=[Attached("/d", HEX)])
+    assert "-v '/my f/d:/to'" in moved.cure
 
 
 @pytest.mark.parametrize(

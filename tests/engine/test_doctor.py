@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.runs import doctor_stack
 from disinto_tui.runs.doctor import examine
 from tests.engine.conftest import SampleImages
 from tests.support.engine import Engine, inspect
@@ -270,11 +269,18 @@ def test_service_that_is_stopped(ground: Ground) -> None:
     assert poll(20, lambda: ground.look("health")["health"]["state"] == "ok")
 
 
-def test_heartbeat_that_stands_still(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeat_that_stands_still(ground: Ground) -> None:
     assert "the loop of agents turned" in ground.look("heartbeat")["heartbeat"]["remarks"][0]["text"]
-    monkeypatch.setattr(doctor_stack, "HEARTBEAT_SECONDS", -1.0)
-    remark = ground.remark("heartbeat")
+    loop = "for p in $(pgrep -f '[e]ntrypoint.sh'); do [ $p = 1 ] || kill -{} $p; done"
+    ground.engine.docker("exec", ground.agents, "sh", "-c", loop.format("STOP"))
+    try:
+        ground.engine.docker("exec", "-u", "0", ground.agents, "touch", "-d", "2001-01-01", "/tmp/heartbeat")
+        remark = ground.remark("heartbeat")
+    finally:
+        ground.engine.docker("exec", ground.agents, "sh", "-c", loop.format("CONT"))
     assert remark["state"] == "problem" and "has stood still for" in remark["text"]
+    assert poll(20, lambda: ground.look("heartbeat")["heartbeat"]["state"] == "ok")
+    assert poll(20, lambda: ground.look("health")["health"]["state"] == "ok")
 
 
 def test_leftover_of_a_recreate_and_an_image_without_its_name_are_mended_by_fix(ground: Ground) -> None:

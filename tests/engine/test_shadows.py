@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from disinto_tui.adapters.engine import Engine as Client
-from disinto_tui.adapters.engine_look import LOOK_LABEL, looks_left
+from disinto_tui.adapters.engine_look import LOOK_LABEL, age_in, looks_left, volume_content
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.shadow import Shadow
 from disinto_tui.runs.shadows import shadows_of
-from tests.support.engine import Engine
+from tests.support.engine import Engine, inspect
 from tests.support.registries import Registry, push_stand_ins
 
 COMPOSE = """
@@ -95,6 +95,60 @@ def test_the_way_to_move_the_data_works_as_written(stack: Stack) -> None:
         stack.engine.docker("volume", "rm", target)
 
 
+def test_data_that_down_and_up_left_behind_is_found_and_comes_back_as_written(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """The symptom of the handbook: after `down` and `up` the data is gone, and lies in a volume without a name."""
+    project = f"{stack.project}-down"
+    text = COMPOSE.format(project=project).replace("      - ./missing.txt:/etc/missing.txt\n", "")
+    (tmp_path / "docker-compose.yml").write_text(text)
+    (tmp_path / ".env").write_text(f"AGENTS_IMAGE={stack.one}\n")
+    docker = stack.engine.docker
+    compose = ("compose", "--project-directory", str(tmp_path), "-f", str(tmp_path / "docker-compose.yml"))
+    volumes: list[str] = []
+    try:
+        docker(*compose, "up", "-d")
+        made = stack.engine.ids("container", f"label=com.docker.compose.project={project}")[0]
+        docker("exec", made, "sh", "-c", "echo lost >/data/mark-of-the-lost")
+        docker(*compose, "down")
+        docker(*compose, "up", "-d")
+        shadows = asyncio.run(shadows_of(Client(stack.engine.endpoint), Instance.at(tmp_path)))
+        found = {item.kind: item for item in shadows}["adrift"]
+        volumes.append(found.volume)
+        assert "mark-of-the-lost" in found.text, "the newest of all there are"
+        command = found.cure.partition("`docker run --rm --entrypoint cp ")[2].partition("`")[0].split()
+        target = next(part.partition(":")[0] for part in command if part.endswith(":/to"))
+        volumes.append(target)
+        docker("run", "--rm", "--entrypoint", "cp", *command)
+        shown = docker("run", "--rm", "-v", f"{target}:/x:ro", stack.one, "cat", "/x/mark-of-the-lost")
+        assert shown.stdout == "lost\n"
+    finally:
+        docker(*compose, "down", "-v")
+        docker("volume", "rm", *volumes, check=False)
+
+
+def test_an_empty_directory_one_that_was_touched_and_a_tmpfs_are_no_files(
+    stack: Stack, tmp_path: Path
+) -> None:
+    project = f"{stack.project}-empty"
+    service = "services:\n  a:\n    image: {}\n    command: [sleep, '600']\n    stop_grace_period: 0s\n"
+    text = f"name: {project}\n{service.format(stack.two)}    tmpfs: [/scratch]\n"
+    (tmp_path / "docker-compose.yml").write_text(text)
+    compose = ("compose", "--project-directory", str(tmp_path), "-f", str(tmp_path / "docker-compose.yml"))
+    try:
+        stack.engine.docker(*compose, "up", "-d")
+        made = stack.engine.ids("container", f"label=com.docker.compose.project={project}")[0]
+        script = "mkdir /bare; echo 1 >/srv/x; rm /srv/x; rm /app/lib; echo t >/scratch/t"
+        stack.engine.docker("exec", made, "sh", "-c", f"mkdir -p /srv; {script}")
+        look = shadows_of(Client(stack.engine.endpoint), Instance.at(tmp_path))
+        assert [item.text for item in asyncio.run(look)] == []
+        stack.engine.docker("exec", made, "sh", "-c", "echo 1 >/bare/x")
+        look = shadows_of(Client(stack.engine.endpoint), Instance.at(tmp_path))
+        assert [item.files for item in asyncio.run(look)] == [("/bare/x",)]
+    finally:
+        stack.engine.docker(*compose, "down", "-v")
+
+
 def test_a_version_that_drops_the_volume_would_leave_its_data_behind(stack: Stack) -> None:
     found = stack.look(stack.two)
     assert (found["dropped"].path, found["dropped"].severity) == ("/data", "problem")
@@ -119,6 +173,27 @@ def test_the_directory_that_docker_made_of_a_missing_file_is_found(stack: Stack)
         assert stack.look()["source-missing"].severity == "problem"
     finally:
         (stack.directory / "missing.txt").mkdir()
+
+
+def test_looking_does_not_make_a_directory_of_a_missing_file(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine mounts all that a container has when a file of it is read, and makes what is missing of it."""
+    client = Client(stack.engine.endpoint)
+    made = stack.engine.ids("container", f"label=com.docker.compose.project={stack.project}")[0]
+    document = dict(inspect(stack.engine, "container", made))
+    monkeypatch.setattr("disinto_tui.adapters.engine_look.os.access", lambda *_: False)  # as who is not root
+    volume = next(item for item in document["Mounts"] if item["Destination"] == "/data")["Name"]
+    read = volume_content(client, volume, document, "/data")
+    assert getattr(asyncio.run(read), "newest", None) == "d", "through the container, while all is there"
+    (stack.directory / "missing.txt").rmdir()
+    try:
+        assert stack.look()["unsaved"].files == ("/made/w",)
+        assert asyncio.run(volume_content(client, volume, document, "/data")) is None
+        assert asyncio.run(age_in(client, made, ["/made/w"])) is not None
+        assert not (stack.directory / "missing.txt").exists()
+    finally:
+        (stack.directory / "missing.txt").mkdir(exist_ok=True)
 
 
 def test_looking_leaves_nothing_behind_and_the_second_look_makes_nothing(stack: Stack) -> None:
