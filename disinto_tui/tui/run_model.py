@@ -67,6 +67,7 @@ class RunModel:
         self.ended: RunEnded | None = None
         self.died = False
         self.first_at = 0.0
+        self._made: set[str] = set()
 
     @property
     def live(self) -> bool:
@@ -80,9 +81,8 @@ class RunModel:
 
     @property
     def made_tag(self) -> bool:
-        """Whether it is a release that came as far as its tag."""
-        tag = self._by_id.get("tag-main")
-        return self.plan.kind == "release" and tag is not None and tag.state in ("done", "skipped")
+        """Whether it is a release that made its tag itself: one that was there is somebody's, and stays."""
+        return self.plan.kind == "release" and "tag-main" in self._made
 
     @property
     def current(self) -> StepView | None:
@@ -118,7 +118,15 @@ class RunModel:
                 step = self._by_id.get(event.step)
                 if step is not None:
                     _step(step, event)
+                    self._note(event)
         return turned
+
+    def _note(self, event: StepStarted | StepEnded | Progress) -> None:
+        """Remember what was made: a run that is begun again finds it there, and skips the step."""
+        if isinstance(event, StepEnded) and event.state == "done":
+            self._made.add(event.step)
+        elif isinstance(event, StepEnded) and event.state == "undone":
+            self._made.discard(event.step)
 
     def lost(self) -> None:
         """Its process is gone without a word."""

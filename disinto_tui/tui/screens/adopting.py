@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from disinto_tui.core.errors import DisintoError
 from disinto_tui.tui.screens.base import DisintoScreen
-from disinto_tui.tui.screens.switching import Planning
+from disinto_tui.tui.screens.switching import Planning, looked_at
 
 if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Prepared
@@ -25,14 +25,6 @@ def adopt(screen: DisintoScreen[None], *, undo: bool = False) -> None:
 
         return await (plan_adopt_undo(instance) if undo else plan_adopt(AdoptRequest(instance)))
 
-    def planned(found: Prepared | DisintoError | None) -> None:
-        if isinstance(found, DisintoError):
-            app.show_error(found)
-        elif found is not None and not found.plan.changes:
-            app.notify(f"{found.plan.title}: nothing to do.", timeout=4, markup=False)
-        elif found is not None:
-            review(found)
-
     def review(found: Prepared) -> None:
         def answer(said: bool) -> None:
             if said:
@@ -45,4 +37,4 @@ def adopt(screen: DisintoScreen[None], *, undo: bool = False) -> None:
         app.start(found.plan, dict(found.staged), secrets=dict(found.secrets))
 
     title = "Planning the way back" if undo else f"Planning to take {app.project} over"
-    app.push_screen(Planning(title, plan, _WAITS_FOR), planned)
+    app.push_screen(Planning(title, plan, _WAITS_FOR), partial(looked_at, app, review))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -23,7 +23,9 @@ from disinto_tui.tui.screens.base import DisintoModal, DisintoScreen, in_words
 from disinto_tui.tui.screens.dialogs import MODAL_CSS, Choice
 
 if TYPE_CHECKING:
+    from disinto_tui.core.plan import Plan
     from disinto_tui.runs.switch import Prepared
+    from disinto_tui.tui.app import DisintoApp
 
 Planner = Callable[["float | None"], Awaitable["Prepared"]]
 """Plans a switch; the number is how many seconds it may wait for the agents to be idle, None not at all."""
@@ -98,6 +100,27 @@ class Planning(DisintoModal["Found | DisintoError"], Generic[Found]):
         self.dismiss(None)
 
 
+class Planned(Protocol):
+    """What planning gives, whatever else it carries."""
+
+    @property
+    def plan(self) -> Plan:
+        """What would be done."""
+
+
+Some = TypeVar("Some", bound=Planned)
+
+
+def looked_at(app: DisintoApp, review: Callable[[Some], None], found: Some | DisintoError | None) -> None:
+    """The result of `Planning`: why there is no plan, that there is nothing to do, or `review` of it."""
+    if isinstance(found, DisintoError):
+        app.show_error(found)
+    elif found is not None and not found.plan.changes:
+        app.notify(f"{found.plan.title}: nothing to do.", timeout=4, markup=False)
+    elif found is not None:
+        review(found)
+
+
 def wanted_title(version: str) -> str:
     """What planning a switch is called."""
     return f"Planning the switch to {version}"
@@ -119,14 +142,6 @@ def switch(
 ) -> None:
     """Plan over `screen`, let the operator decide, begin the run. `begun` is called when it was begun."""
     app = screen.disinto
-
-    def planned(found: Prepared | DisintoError | None) -> None:
-        if isinstance(found, DisintoError):
-            app.show_error(found)
-        elif found is not None and not found.plan.changes:
-            app.notify(f"{found.plan.title}: nothing to do.", timeout=4, markup=False)
-        elif found is not None:
-            review(found)
 
     def review(found: Prepared) -> None:
         def answer(said: bool) -> None:
@@ -151,4 +166,4 @@ def switch(
         if app.start(found.plan, dict(found.staged)):
             begun()
 
-    app.push_screen(Planning(title, lambda: plan(when_idle)), planned)
+    app.push_screen(Planning(title, lambda: plan(when_idle)), partial(looked_at, app, review))
