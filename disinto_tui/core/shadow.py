@@ -232,10 +232,7 @@ def _unmounted(facts: ServiceFacts) -> Iterator[Shadow]:
 
 
 def _mount_there(path: str) -> str:
-    return (
-        f"Mount a named volume or a directory at exactly {path} (in docker-compose.override.yml, when the file is a "
-        "generated one)."
-    )
+    return f"Mount a named volume or a directory at exactly {path} (yours goes into docker-compose.override.yml)."
 
 
 def _near(path: str, mounts: Sequence[Mount]) -> str:
@@ -410,9 +407,8 @@ def _few(names: Sequence[str] | Mapping[str, str]) -> str:
 
 def covered_by(facts: ServiceFacts) -> list[str]:
     """Where something is mounted now: a container says nothing of its tmpfs, so the compose file is asked for those."""
-    return [
-        item.target for item in (*(facts.attached or ()), *(m for m in facts.mounts if m.kind == "tmpfs"))
-    ]
+    tmpfs = (item.target for item in facts.mounts if item.kind == "tmpfs")
+    return [*(item.target for item in facts.attached or ()), *tmpfs]
 
 
 def _unsaved(facts: ServiceFacts) -> Iterator[Shadow]:
