@@ -117,7 +117,7 @@ def parsed_config(result: Result) -> dict[str, Any]:
 
 def refused(result: Result) -> Failed:
     """The error for a project Compose does not accept."""
-    words = result.last_words()
+    words = _without_value(result.last_words())
     return Failed(
         "Docker Compose does not accept this project.",
         f"It says: {words[-1].strip() if words else 'nothing'}.",
@@ -125,6 +125,18 @@ def refused(result: Result) -> Failed:
         code="compose.invalid",
         details=words,
     )
+
+
+def _without_value(words: list[str]) -> list[str]:
+    """Compose's words without the value that it could not read: that may be a secret (observed: it comes in a line of
+    its own, after the hint about dollars)."""
+    for at, line in enumerate(words):
+        if "invalid interpolation format for " in line:
+            return [
+                *words[:at],
+                f"{line.partition(': ')[0].rstrip('.')} (a dollar that stands for itself is written $$)",
+            ]
+    return words
 
 
 async def version() -> tuple[int, int, int]:

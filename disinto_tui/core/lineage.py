@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from . import stack_forms as forms
 from .compose_read import EMPTY, ComposeReading, Reset, merge, read_compose
+from .stack_diff import without_user
 from .stack_dump import GeneratedBy, Upstream, inspect_header
 from .stack_services import AGENTS_DOCKERFILE
 
@@ -196,7 +197,8 @@ def uses_agents_image(name: str, service: Mapping[str, Any]) -> bool:
 def _kind(name: str, service: Mapping[str, Any]) -> ServiceKind:
     build, image = forms.build(service.get("build")), str(service.get("image", ""))
     mode: Literal["image", "build", "neither"] = "build" if build else "image" if image else "neither"
-    return ServiceKind(name, mode, image, str(build.get("context", "")), uses_agents_image(name, service))
+    context = without_user(str(build.get("context", "")))
+    return ServiceKind(name, mode, image, context, uses_agents_image(name, service))
 
 
 def _none() -> Finding:

@@ -124,7 +124,7 @@ def _services(old: Mapping[str, Any], new: Mapping[str, Any], environ: Mapping[s
 
 def _origin(service: Mapping[str, Any]) -> str:
     if service.get("build"):
-        return f"built from {forms.build(service['build']).get('context', '.')}"
+        return f"built from {without_user(str(forms.build(service['build']).get('context', '.')))}"
     return str(service.get("image", ""))
 
 
@@ -314,6 +314,11 @@ _BARE_REFERENCE = re.compile(r"\A\$\{?[A-Za-z_][A-Za-z0-9_]*(?::?-)?\}?\Z")
 _USER_PART = re.compile(r"(?<=://)[^/@\s]*@")
 
 
+def without_user(text: str) -> str:
+    """An address without what stands before its host: that may be a token."""
+    return _USER_PART.sub(f"{HIDDEN}@", text)
+
+
 def shown_value(name: str, value: str | None) -> str:
     """A variable's value as it may be shown: a bare reference, or the value of a name known to hold no
     secret (without the user part of an address); else `[hidden]`. Raises nothing."""
@@ -324,5 +329,5 @@ def shown_value(name: str, value: str | None) -> str:
     if _BARE_REFERENCE.match(value):
         return value
     if _NO_SECRET.match(name):
-        return _USER_PART.sub(f"{HIDDEN}@", value)
+        return without_user(value)
     return HIDDEN

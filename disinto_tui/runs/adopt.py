@@ -14,8 +14,8 @@ from typing import Any
 from disinto_tui import __version__
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core.adopted_factory import factory_table, resolved
-from disinto_tui.core.carry import Carried, CarryFacts, carry_over, merged
-from disinto_tui.core.compose_read import read_compose
+from disinto_tui.core.carry import Carried, CarryFacts, Dropped, carry_over, merged
+from disinto_tui.core.compose_read import EMPTY, read_compose
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.image import ImageRef, parse_image
@@ -27,6 +27,7 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.core.stack import StackInputs, build_stack, dump_compose
 from disinto_tui.core.stack_diff import Change, semantic_diff
 from disinto_tui.core.stack_dump import dump_override
+from disinto_tui.core.version import TagKind, classify_tag
 from disinto_tui.runs import preflight
 from disinto_tui.runs.adopt_files import adopted_files, validated
 from disinto_tui.runs.adopt_look import Situation, image_names, look
@@ -35,6 +36,7 @@ from disinto_tui.runs.init_model import NewFile, host_facts
 from disinto_tui.runs.lifecycle import resolve_here_or_there
 from disinto_tui.runs.ops_keep import kept_tag
 from disinto_tui.runs.pin import KEEP_REPOSITORY, pinned_reference, repository_of
+from disinto_tui.runs.project import by_hand
 
 __all__ = ["AdoptRequest", "Prepared", "plan_adopt"]
 
@@ -104,10 +106,12 @@ async def plan_adopt(request: AdoptRequest) -> Prepared:
     facts = CarryFacts(found.environ, local, exact, complete, bool(inputs.factory.images.edge), keys)
     carried = carry_over(found.lineage.data, new, facts)
     after = merged(new, carried)
+    carried.dropped += await _rebuilt(found, local)
     changes = semantic_diff(found.lineage.data, after, old_project=found.found.name, environ=found.environ)
     env = _env(found, inputs, pin, carried)
     compose = dump_compose(new, tool_version=__version__)
     override = _override(request.instance, carried)
+    _refuse_unread(request.instance, found, override)
     files = adopted_files(request.instance, inputs, toml, env, override, compose)
     stack = await validated(request.instance, files, found)
     await preflight.check_names(request.instance, stack, found.engine)
@@ -138,6 +142,38 @@ async def _local_images(found: Situation) -> dict[str, str]:
             local[kind.name] = name if parse_image(name).tag or "@" in name else f"{name}:latest"
             break
     return local
+
+
+async def _rebuilt(found: Situation, local: Mapping[str, str]) -> list[Dropped]:
+    """Services whose image was built anew since they were started: their name means the newer one."""
+    images = image_names(found.containers)
+    told = []
+    agents = {kind.name for kind in found.lineage.services if kind.agents}
+    for service, name in local.items():
+        image = await found.engine.image(name)
+        if service in agents or service not in images or image is None or image.id == images[service][1]:
+            continue
+        runs = images[service][1].removeprefix("sha256:")[:12]
+        why = f"{name} was built anew since, and it is started; `docker tag {runs} {name}` first keeps what runs"
+        told.append(Dropped(service, f"the image that runs ({runs})", why, True))
+    return told
+
+
+def _refuse_unread(instance: Instance, found: Situation, override: bytes | None) -> None:
+    """COMPOSE_FILE in `.env` without the override: a hand-typed `docker compose` would not read what moves there."""
+    listed = found.found.env.values.get("COMPOSE_FILE", "")
+    there = override is not None or instance.override_file.exists()
+    if (
+        listed
+        and there
+        and str(instance.override_file) not in by_hand(instance, found.found.env.values).files
+    ):
+        raise Refused(
+            f"COMPOSE_FILE in .env leaves {instance.override_file.name} out.",
+            "What is yours moves there, and `docker compose`, typed here, would start the stack without it.",
+            f"Take COMPOSE_FILE out of .env, or add {instance.override_file.name} to it, then adopt again.",
+            code="compose.files",
+        )
 
 
 async def _running_agents(found: Situation) -> tuple[str, str]:
@@ -194,7 +230,14 @@ async def _pin(request: AdoptRequest, found: Situation, agents: tuple[str, str])
     ]
     if named is not None and published:
         digest = published[0].partition("@")[2]
-        moving = named.tag in (None, "latest")
+        # Only a version's name stays with its image; and where the name means another one by now, it is no use at all.
+        meant = await found.engine.image(reference)
+        moving = (
+            named.tag is None
+            or classify_tag(named.tag) is TagKind.OTHER
+            or meant is None
+            or meant.id != image
+        )
         exact = ImageRef(named.registry, named.repository, named.tag or "latest", digest if moving else None)
         return Pin(str(exact if moving or not named.digest else named), digest, image)
     tag = kept_tag("", image)
@@ -267,16 +310,15 @@ def _env(found: Situation, inputs: StackInputs, pin: Pin, carried: Carried) -> E
 def _override(instance: Instance, carried: Carried) -> bytes | None:
     """The override to be; None when the present one (or none) says it already."""
     present = read_bytes(instance.override_file)
-    reading = read_compose((present or b"").decode(errors="replace"))
-    if not carried.override:
-        return None if present is None else (_HEAD + "services: {}\n").encode()
-    text = dump_override(carried.override)
-    if present is not None and not reading.error and dump_override(reading.data) == text:
-        return None
-    comments = [
-        line.strip()
-        for line in (present or b"").decode(errors="replace").splitlines()
-        if line.lstrip().startswith("#")
-    ]
+    text = (present or b"").decode(errors="replace")
+    reading = read_compose(text)
+    says = {} if reading.error == EMPTY else reading.data
+    if not reading.error or reading.error == EMPTY:
+        empty = not any(says.values())
+        if (not carried.override and empty) or (
+            present and dump_override(says) == dump_override(carried.override)
+        ):
+            return None
+    comments = [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")]
     head = _HEAD + "".join(f"{line}\n" for line in comments)
-    return dump_override(carried.override, head=head).encode()
+    return dump_override(carried.override or {"services": {}}, head=head).encode()

@@ -156,10 +156,12 @@ def _text(name: str, data: bytes) -> str:
 
 def _refuse_nomad(found: Found, root: Path) -> None:
     signs = nomad_signs(root)
-    if signs and not found.containers:
+    # Containers that stand still may be left from before Nomad took over.
+    runs = any(container_state(item) not in ("exited", "created", "dead") for item in found.containers)
+    if signs and not runs:
         raise Refused(
             "This host's factory seems to be managed by Nomad.",
-            f"{signs[0][0].upper()}{signs[0][1:]}, and no compose project runs from this directory; "
+            f"{signs[0][0].upper()}{signs[0][1:]}, and no container of a compose project runs from this directory; "
             "two managers of one factory would undo each other's work.",
             "Change versions with Nomad there; if it is a stopped compose factory, start it once "
             "(`docker compose up -d`) and adopt it then.",
@@ -177,6 +179,16 @@ def _refuse_files(instance: Instance, found: Found) -> None:
             "A hand-typed `docker compose` there reads that file, and this tool writes docker-compose.yml.",
             f"Rename it: `mv {others[0]} {better}` (what runs does not notice), then adopt again.",
             code="compose.other_name",
+        )
+    if instance.override_file.exists() and not any(
+        os.path.realpath(path) == os.path.realpath(instance.override_file) for path in found.files
+    ):
+        raise Refused(
+            f"There is a {instance.override_file.name}, and the stack is not made from it.",
+            "After adopting it would be part of it, and it is written with what is yours.",
+            "Move it away when it is not meant; when it is, take COMPOSE_FILE out of .env and start the stack with it "
+            "once. Then adopt again.",
+            code="compose.override",
         )
     known = [str(instance.compose_file), str(instance.override_file)]
     more = [path for path in found.files if os.path.realpath(path) not in map(os.path.realpath, known)]
