@@ -5,6 +5,7 @@ The token travels in the Authorization header alone, never in a URL, and only to
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -111,6 +112,27 @@ class ForgeClient:
             is_admin=data.get("is_admin") is True,
         )
 
+    async def scopes(self, login: str) -> tuple[str, ...] | None:
+        """What this token of `login` may do, from the list of that user's tokens, where it is told from the others by
+        its last eight characters; None when it may not see the list, or is not in it.
+
+        The list is asked for with the token, and where that will not do with the token in the place of the password.
+        """
+        if self._token is None:
+            return None
+        last = self._token.reveal().strip()[-8:]
+        path = f"/users/{quoted(login)}/tokens"
+        answer = await self.call("GET", path, query={"limit": PAGE})
+        if answer.status in {401, 403} and not answer.is_html:
+            answer = await self.call("GET", path, query={"limit": PAGE}, basic=login)
+        if answer.status in {401, 403, 404}:
+            return None
+        listed = self._data(answer)
+        for item in listed if isinstance(listed, list) else ():
+            if isinstance(item, dict) and item.get("token_last_eight") == last:
+                return tuple(str(scope) for scope in item.get("scopes") or ())
+        return None
+
     async def repo(self, slug: str) -> ForgeRepo | None:
         """A repository `owner/name`; None when there is none, or none this token may see (both are 404).
 
@@ -190,11 +212,15 @@ class ForgeClient:
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         retry: bool | None = None,
+        basic: str = "",
     ) -> Response:
         """One call of the API; any status is an answer. `path` begins with a slash and is quoted already
-        (`repo_path`, `quoted`)."""
+        (`repo_path`, `quoted`). `basic` is the user whose password the token stands for, where a forge wants one."""
         headers = {"Accept": "application/json"}
-        if self._token:
+        if self._token and basic:
+            pair = f"{basic}:{self._token.reveal().strip()}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        elif self._token:
             headers["Authorization"] = f"token {self._token.reveal().strip()}"
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 
 from disinto_tui.adapters.forge import ForgeClient
+from disinto_tui.adapters.woodpecker import end_of, login_of
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
+from disinto_tui.core.expiry import expiry_text, severity_of
 from disinto_tui.core.image import ImageRef
 from disinto_tui.core.redact import Secret
 from disinto_tui.runs.credentials import FoundCredential, find_credentials
@@ -15,13 +17,18 @@ from disinto_tui.runs.doctor_model import Ground, Remark
 from disinto_tui.runs.pin import pinned_reference, repository_of
 from disinto_tui.runs.versions import open_registry
 
-_TOKEN = re.compile(r"\A(?:FORGE_(?:[A-Z0-9_]+_)?TOKEN(?:_[A-Z0-9_]+)?|HUMAN_TOKEN)\Z")
+_AGENT_SCOPES = ("write:issue", "write:repository")
+"""What an agent does at the forge: issues, labels, pull requests, merges."""
+_NO_AGENT = frozenset({"HUMAN_TOKEN", "FORGE_ADMIN_TOKEN", "FORGE_ADMIN_PAT"})
+_TOKEN = re.compile(r"\A(?:FORGE_(?:[A-Z0-9_]+_)?TOKEN(?:_[A-Z0-9_]+)?|FORGE_ADMIN_PAT|HUMAN_TOKEN)\Z")
 
 
 async def tokens(ground: Ground) -> Sequence[Remark]:
     """Whose each is, whether it is accepted, what it may, and when it ends (14, 7 and 1 days ahead)."""
-    known, roles = await asyncio.gather(_release_credentials(ground), _forge_tokens(ground))
-    return [*known, *roles] or [Remark("ok", "there is none to look at")]
+    known, roles, ci = await asyncio.gather(
+        _release_credentials(ground), _forge_tokens(ground), _woodpecker(ground)
+    )
+    return [*known, *roles, *ci] or [Remark("ok", "there is none to look at")]
 
 
 async def _release_credentials(ground: Ground) -> list[Remark]:
@@ -31,7 +38,12 @@ async def _release_credentials(ground: Ground) -> list[Remark]:
         if error.code == "release.project":
             return []  # nothing to release from here, so nothing is needed for it
         raise
-    return [credential_remark(item) for item in found]
+    # Whether the forge takes its token is said with those of the roles; here, what it may in the repository.
+    return [
+        credential_remark(item)
+        for item in found
+        if item.purpose != "forge" or item.user or item.source == "none"
+    ]
 
 
 def credential_remark(item: FoundCredential) -> Remark:
@@ -45,12 +57,12 @@ def credential_remark(item: FoundCredential) -> Remark:
 
 
 async def _forge_tokens(ground: Ground) -> list[Remark]:
-    """The roles' own tokens in the environment file. FORGE_TOKEN is asked about with the release's credentials."""
+    """Every forge token in the environment file; one that stands under several names is asked about once."""
     values = (await ground.env()).values
     url = values.get("FORGE_URL", "")
     names: dict[str, list[str]] = {}
     for name, value in sorted(values.items()):
-        if value and _TOKEN.match(name) and value != values.get("FORGE_TOKEN"):
+        if value and _TOKEN.match(name):
             names.setdefault(value, []).append(name)
     if not url or not names:
         return []
@@ -62,13 +74,55 @@ async def _whose(url: str, token: str, names: Sequence[str]) -> Remark:
     try:
         async with ForgeClient(url, Secret(token)) as client:
             user = await client.whoami()
+            scopes = await client.scopes(user.login)
     except Unavailable as error:
         return Remark("unknown", f"{called}: {error.what} {error.why}", error.now)
     except DisintoError as error:
         if error.code == "forge.scope":
             return Remark("ok", f"{called} is accepted, and may not say whose it is")
         return Remark("problem", f"{called}: {error.what} {error.why}", error.now)
-    return Remark("ok", f"{called} is {user.login}'s{', an administrator' if user.is_admin else ''}")
+    whose = f"{called} is {user.login}'s{', an administrator' if user.is_admin else ''}"
+    return scope_remark(whose, names, scopes, url)
+
+
+def scope_remark(whose: str, names: Sequence[str], scopes: Sequence[str] | None, url: str) -> Remark:
+    """What a forge token may do, and whether that is enough for an agent. None: the forge does not say. Such tokens
+    have no end."""
+    if scopes is None:
+        return Remark("ok", f"{whose}; what it may do, the forge does not say")
+    has = ", ".join(sorted(scopes)) or "nothing"
+    missing = [] if "all" in scopes else [scope for scope in _AGENT_SCOPES if scope not in scopes]
+    if missing and not _NO_AGENT.issuperset(names):
+        text = f"{whose}, and may {has} alone: an agent needs {' and '.join(missing)}"
+        page = f"{url.rstrip('/')}/user/settings/applications"
+        return Remark("warning", text, f"Make one with these at {page}, put it into .env, then `disinto up`.")
+    return Remark("ok", f"{whose}, and may {'everything' if 'all' in scopes else has}")
+
+
+async def _woodpecker(ground: Ground) -> list[Remark]:
+    """The CI's token. One that init could not mint properly is that of a session, and ends by itself."""
+    values = (await ground.env()).values
+    server = values.get("WOODPECKER_SERVER") or values.get("WOODPECKER_HOST", "")
+    if not values.get("WOODPECKER_TOKEN") or not server:
+        return []
+    token = Secret(values["WOODPECKER_TOKEN"])
+    cure = f"Make one at {server.rstrip('/')}/user (CLI and API), put it into .env, then `disinto up`."
+    ends = end_of(token)
+    ending = [] if ends is None else [_of_end(ends, ground.now, cure)]
+    if ending and ending[0].state == "problem":
+        return ending
+    try:
+        login = await login_of(server, token)
+    except Unavailable as error:
+        return [*ending, Remark("unknown", f"WOODPECKER_TOKEN: {error.what} {error.why}", error.now)]
+    except DisintoError as error:
+        return [*ending, Remark("problem", f"WOODPECKER_TOKEN: {error.what} {error.why}", error.now)]
+    return [Remark("ok", f"WOODPECKER_TOKEN is {login}'s"), *ending]
+
+
+def _of_end(ends: float, now: float, cure: str) -> Remark:
+    state = severity_of(ends, now)
+    return Remark(state, f"WOODPECKER_TOKEN {expiry_text(ends, now)}", "" if state == "ok" else cure)
 
 
 async def registry(ground: Ground) -> Sequence[Remark]:

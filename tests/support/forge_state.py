@@ -205,6 +205,8 @@ class ForgeState:
     """One forge. `require_signin` is REQUIRE_SIGNIN_VIEW: nothing at all for the anonymous."""
 
     require_signin: bool = False
+    # whether the list of a user's tokens is for basic authentication alone, as in some versions
+    basic_for_tokens: bool = False
     version: str = "11.0.0+gitea-1.22.0"
     users: dict[str, User] = field(default_factory=dict)
     orgs: dict[str, Json] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from tests.support.forge_http import (
     admin,
     basic_as,
     body,
+    credentials,
     failure,
     may_write,
     not_found,
@@ -102,6 +103,8 @@ async def delete_user(request: web.Request) -> web.Response:
 async def tokens(request: web.Request) -> web.Response:
     owner = request.app[STATE].users.get(request.match_info["login"])
     asking = signed_in(request)
+    if request.app[STATE].basic_for_tokens and credentials(request)[0] != "basic":
+        raise failure(401, "auth required")
     if owner is None:
         raise not_found("user does not exist")
     if asking is not owner and not asking.is_admin:
