@@ -78,7 +78,7 @@ ALWAYS = {
     "woodpecker": ("WOODPECKER_OPEN",),
 }
 """Variables that every generator writes and whose absence was chosen."""
-ALWAYS_SET = frozenset({"privileged", "network_mode", "profiles"})
+ALWAYS_SET = frozenset({"privileged", "profiles"})
 UPSTREAM_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "restart": ("unless-stopped",),
     "security_opt": (["apparmor=unconfined"],),

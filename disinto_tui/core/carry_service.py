@@ -333,9 +333,8 @@ class ServicePart:
         for key in self.new:
             if key in self.old or key in TOLD:
                 continue
-            # With a network of its own it cannot be on the host's as well.
-            networked = key == "network_mode" and bool(self.old.get("networks"))
-            if self.facts.exact or networked or (self.facts.complete and key in ALWAYS_SET):
+            # On networks of the stack it cannot be on the host's as well, and it was on those.
+            if self.facts.exact or key == "network_mode" or (self.facts.complete and key in ALWAYS_SET):
                 yield key, RESET
                 self._moved(f"{key} taken out")
 

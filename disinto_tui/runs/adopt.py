@@ -228,6 +228,8 @@ async def _pin(request: AdoptRequest, found: Situation, agents: tuple[str, str])
         for item in local.digests
         if named is not None and "<none>" not in item and parse_image(item).name == named.name
     ]
+    if named is not None and named.digest:
+        return Pin(str(named), named.digest, image)
     if named is not None and published:
         digest = published[0].partition("@")[2]
         # Only a version's name stays with its image; and where the name means another one by now, it is no use at all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.core import stack_forms as forms
@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Outcome
 
 
-def rescues_of(outcome: Outcome, definitions: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+def is_job(container: Mapping[str, Any]) -> bool:
+    """Whether a container is of one action: nobody means it to be started again."""
+    policy = ((container.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name")
+    return policy in (None, "", "no")
+
+
+def rescues_of(
+    outcome: Outcome, definitions: Mapping[str, Any], active: Collection[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
     """What has to be copied into named volumes before containers are recreated; and what stays out of sight, in words.
 
     A path of the new stack that has a named volume, and in the present container either an anonymous one or none.
-    Raises Refused where it cannot be told which data is meant.
+    `active` are the services that will be started; the container of an action is not stopped for a copy. Raises Refused
+    where it cannot be told which data is meant.
     """
     found = outcome.situation
     names: Mapping[str, Any] = outcome.stack.get("volumes") or {}
@@ -40,6 +49,7 @@ def rescues_of(outcome: Outcome, definitions: Mapping[str, Any]) -> tuple[list[d
             if path in held or (mount.read_only and not source):
                 continue
             named = mount.kind == "volume" and bool(mount.source) and not mount.read_only
+            named = named and (service in active or not is_job(container))
             target = _full_name(found, names, mount.source)
             # What others have in a volume already is not this container's; Forgejo's is nobody else's.
             others = target in found.volumes and target in taken

@@ -14,7 +14,7 @@ from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
-from disinto_tui.runs.adopt_data import rescues_of
+from disinto_tui.runs.adopt_data import is_job, rescues_of
 from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_files import OVERRIDE
 from disinto_tui.runs.adopt_look import Situation, image_names
@@ -38,8 +38,9 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     instance = found.instance
     changes = [_change_of(instance, item) for item in outcome.files]
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
-    active = active_services(definitions, found.found.env.values)
-    rescues, left = rescues_of(outcome, definitions)
+    started = active_services(definitions, found.found.env.values)
+    active = {**started, **_turned_on(found, definitions)}
+    rescues, left = rescues_of(outcome, definitions, active)
     shadows = await _shadows(outcome, definitions, rescues)
     images = await _image_variables(found)
     drifted = drift(found.containers, images, found.resolved, found.found.name)
@@ -88,6 +89,16 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         if change.action != "keep"
     }
     return plan, staged if steps else {}
+
+
+def _turned_on(found: Situation, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Services of profiles that `.env` does not turn on, and that run and are meant to: one of a single action has no
+    restart policy, and is not begun anew."""
+    return {
+        name: definitions[name]
+        for name, item in found.live.items()
+        if name in definitions and not is_job(item)
+    }
 
 
 def _change_of(instance: Instance, item: NewFile) -> FileChange:
@@ -314,7 +325,12 @@ def _steps(
         Step("files", "Write files", "files", {"files": wanted}, "each backed up and replaced whole")
     )
     if found.live:
-        steps.append(Step("up", "Start the adopted stack", "up", {}, "docker compose up", atomic=True))
+        # By name, where a profile that somebody turned on with `--profile` would keep them from being started.
+        every = set(active) == set(
+            active_services(outcome.stack.get("services") or {}, found.found.env.values)
+        )
+        named = {} if every else {"services": list(active)}
+        steps.append(Step("up", "Start the adopted stack", "up", named, "docker compose up", atomic=True))
         waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
         steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
         record = {"reference": pin.reference, "images": sorted(agents)}

@@ -232,7 +232,8 @@ async def image_is_here(engine: Engine, reference: str, digest: str) -> bool:
 
 
 class Up:
-    """`docker compose up` for the instance. `fresh`: nothing ran before, so undo may take all down."""
+    """`docker compose up` for the instance. `fresh`: nothing ran before, so undo may take all down. `services`: these
+    alone, whatever their profiles."""
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Compose itself knows best; asking it costs a tenth of a second."""
@@ -245,7 +246,8 @@ class Up:
         if params.get("image_services"):
             extra = _image_override(ctx, params["image_services"], params["variables"]["AGENTS_IMAGE"])
             target = replace(target, files=(*target.files, extra))
-        command = build_up_command(target) if params.get("build") else up_command(target)
+        named = list(params.get("services", ()))
+        command = build_up_command(target) if params.get("build") else up_command(target, named)
         # Never cut short: an interrupted recreate leaves the old container stopped (observed).
         await asyncio.shield(
             streamed(ctx, command, "The stack did not start.", "Mend what it names, then `disinto resume`.")

@@ -36,6 +36,7 @@ NEW = """services:
     image: {image}
   more:
     image: {image}
+    profiles: [mine]
 volumes:
   forgejo-data:
     name: {project}_forgejo-data
@@ -112,7 +113,9 @@ def test_the_old_stack_runs_from_its_own_file_and_with_its_data_although_images_
         "rescue-data",
         {**copy, "volume": "forgejo-data", "image": first["Image"], "running": True, "source": "x"},
     )
-    stack.compose(NEW, "up", "-d", "-t", "1")
+    stack.compose(NEW, "config", "-q")
+    stack.carry_out("up", {"services": ["forgejo", "more"]})
+    assert stack.running() == ["forgejo", "more"]  # named, whatever its profile
     assert stack.sh("cat /data/file; echo $WHICH") == "precious\nnew\n"
     stack.sh("echo later >/data/later")
     back = {

@@ -33,6 +33,7 @@ def rescued(
     *containers: dict[str, Any],
     volumes: tuple[str, ...] = (),
     old: dict[str, Any] | None = None,
+    active: tuple[str, ...] | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     definitions = {name: {"volumes": mounts} for name, mounts in new.items()}
     data = {"services": old if old is not None else {key: {} for key in new}}
@@ -45,7 +46,8 @@ def rescued(
         lineage=SimpleNamespace(data=data),
         environ={},
     )
-    return rescues_of(cast(Any, SimpleNamespace(situation=situation, stack={})), definitions)
+    outcome = cast(Any, SimpleNamespace(situation=situation, stack={}))
+    return rescues_of(outcome, definitions, new if active is None else active)
 
 
 def test_an_empty_volume_that_nobody_uses_gets_the_data() -> None:
@@ -103,3 +105,15 @@ def test_a_forgejo_volume_of_an_earlier_generation_is_not_taken_silently() -> No
         rescued(new, old=old)
     assert caught.value.code == "adopt.forgejo_data"
     assert rescued(new, old={"forgejo": {"volumes": ["forgejo-data:/data"]}}) == ([], [])
+
+
+def test_the_container_of_an_action_is_not_stopped_for_a_copy() -> None:
+    """A runner that works on what somebody approved; one that has ended and whose data nobody asked for."""
+    new = {"runner": ["project-repos:/repos"]}
+    for status in ("running", "exited"):
+        found, left = rescued(new, container("runner", ("/repos", HASHES[0]), status=status), active=())
+        assert found == [] and "stays there" in left[0]
+    lasting = container("agents-llama", ("/repos", HASHES[0]))
+    lasting["HostConfig"] = {"RestartPolicy": {"Name": "unless-stopped"}}
+    found, _ = rescued({"agents-llama": ["project-repos:/repos"]}, lasting, active=())
+    assert len(found) == 1
