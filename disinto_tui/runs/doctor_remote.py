@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.woodpecker import end_of, login_of
@@ -17,6 +17,8 @@ from disinto_tui.runs.doctor_model import Ground, Remark
 from disinto_tui.runs.pin import pinned_reference, repository_of
 from disinto_tui.runs.versions import open_registry
 
+PART_SECONDS = 4.0
+"""How long the forge, the CI and a release's peers may each take: less than the whole check has."""
 _AGENT_SCOPES = ("write:issue", "write:repository")
 """What an agent does at the forge: issues, labels, pull requests, merges."""
 _NO_AGENT = frozenset({"HUMAN_TOKEN", "FORGE_ADMIN_TOKEN", "FORGE_ADMIN_PAT"})
@@ -26,9 +28,19 @@ _TOKEN = re.compile(r"\A(?:FORGE_(?:[A-Z0-9_]+_)?TOKEN(?:_[A-Z0-9_]+)?|FORGE_ADM
 async def tokens(ground: Ground) -> Sequence[Remark]:
     """Whose each is, whether it is accepted, what it may, and when it ends (14, 7 and 1 days ahead)."""
     known, roles, ci = await asyncio.gather(
-        _release_credentials(ground), _forge_tokens(ground), _woodpecker(ground)
+        _in_time(_release_credentials(ground), "what a release needs", "disinto credentials"),
+        _in_time(_forge_tokens(ground), "the forge's tokens", "Look whether the forge (FORGE_URL) is well."),
+        _in_time(_woodpecker(ground), "the CI's token", "disinto logs woodpecker"),
     )
     return [*known, *roles, *ci] or [Remark("ok", "there is none to look at")]
+
+
+async def _in_time(work: Awaitable[list[Remark]], what: str, cure: str) -> list[Remark]:
+    """One that is silent takes nothing from what the others say."""
+    try:
+        return await asyncio.wait_for(work, PART_SECONDS)
+    except asyncio.TimeoutError:
+        return [Remark("unknown", f"no answer about {what} within {PART_SECONDS:g} s", cure)]
 
 
 async def _release_credentials(ground: Ground) -> list[Remark]:

@@ -124,7 +124,10 @@ async def pin(ground: Ground) -> Sequence[Remark]:
         if local is None:
             text, cure = f"{names} runs {wanted}, whose name is gone from this host", f"docker pull {wanted}"
         return [*remarks, Remark("warning", text, cure)]
-    text = f"{short(str(wanted))} is pinned, and {names} runs {', '.join(map(short, what))}"
+    theirs, pinned = [short(item) for item in what], short(str(wanted))
+    if pinned in theirs:  # of another repository
+        theirs, pinned = what, str(wanted)
+    text = f"{pinned} is pinned, and {names} runs {', '.join(theirs)}"
     return [*remarks, Remark("warning", text, "disinto up")]
 
 

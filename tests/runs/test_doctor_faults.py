@@ -143,6 +143,23 @@ def test_a_file_that_does_not_read_the_pin_is_for_adopting(tmp_path: Path) -> No
         assert "as its compose file says" in remark.text
 
 
+def test_the_same_version_of_another_repository_is_told_by_its_whole_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Empty:
+        async def image(self, _: str) -> None:
+            return None
+
+    async def engine(_: Ground) -> Any:
+        return Empty()
+
+    monkeypatch.setattr(Ground, "engine", engine)
+    config = {"Labels": {"com.docker.compose.service": "agents"}, "Image": "mirror.lan/acme/agents:v0.2.0"}
+    runs = container("agents", Config=config, Image="sha256:1")
+    remark = pin(tmp_path, {"AGENTS_IMAGE": PIN}, {"agents": {"image": PIN}}, [runs])
+    assert remark.text == f"{PIN} is pinned, and agents runs mirror.lan/acme/agents:v0.2.0"
+
+
 def test_a_stack_without_agents_has_no_pin_to_miss(tmp_path: Path) -> None:
     assert pin(tmp_path, {"A": "1"}, {"forgejo": {"image": "forgejo:11"}}).state == "ok"
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.core.errors import BadInput
 from disinto_tui.core.expiry import DAY
 from disinto_tui.runs import doctor_remote
 from disinto_tui.runs.doctor_model import Ground, Remark
@@ -149,3 +151,22 @@ def test_a_ci_that_is_away_is_no_verdict_on_its_token(tmp_path: Path) -> None:
     assert states(looked(tmp_path, "WOODPECKER_HOST=http://127.0.0.1:1", "WOODPECKER_TOKEN=good")) == [
         "unknown"
     ]
+
+
+def test_a_forge_that_takes_connections_and_is_silent_takes_nothing_from_the_others(
+    tmp_path: Path, ci: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_remote, "PART_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        lines = [f"FORGE_URL={url}", f"FORGE_TOKEN={ADMIN_TOKEN}", f"WOODPECKER_HOST={ci}"]
+        monkeypatch.setattr(doctor_remote, "find_credentials", _no_project)
+        remarks = looked(tmp_path, *lines, "WOODPECKER_TOKEN=good")
+    assert [(item.state, item.text) for item in remarks] == [
+        ("unknown", "no answer about the forge's tokens within 0.3 s"),
+        ("ok", "WOODPECKER_TOKEN is ci-bot's"),
+    ]
+
+
+async def _no_project(*_: object, **__: object) -> object:
+    raise BadInput("None.", "y", "n", code="release.project")
