@@ -357,7 +357,10 @@ def _of_service(
     held = _PLACEHOLDER.findall(str(service))
     if held:
         text = f"{held[0]} was never filled in: upstream's generator stopped half-way"
-        yield Finding("warning", "placeholder", name, text, "left out")
+        mounted = bool(_PLACEHOLDER.search(str(service.get("volumes"))))
+        yield Finding(
+            "warning", "placeholder", name, text, "left out" if mounted else "it goes over as it stands"
+        )
     if kind.mode == "neither":
         yield Finding("warning", "nothing-to-run", name, "it has neither an image nor a build")
     if kind.mode == "build" and kind.image:

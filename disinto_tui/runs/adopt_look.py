@@ -207,11 +207,13 @@ def _refuse(instance: Instance, lineage: Lineage) -> None:
     if not lineage.refusals:
         return
     first, *more = lineage.refusals
-    text = f"{first.text[0].upper()}{first.text[1:]}."
+    text = f"{first.service}: {first.text}" if first.service else first.text
+    if not first.service and "." not in text.partition(" ")[0]:  # names are written as they are
+        text = f"{text[0].upper()}{text[1:]}"
     kind = BadInput if first.slug == "none" else Refused
     raise kind(
         f"The stack in {instance.path} cannot be adopted.",
-        text,
+        f"{text}.",
         f"{first.now[0].upper()}{first.now[1:]}." if first.now else "Mend it, then try again.",
         code="instance.none" if first.slug == "none" else f"adopt.{first.slug}",
         details=[str(item) for item in more],

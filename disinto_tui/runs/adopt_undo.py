@@ -6,7 +6,7 @@ stays in its volumes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine
@@ -18,7 +18,7 @@ from disinto_tui.core.plan import FileChange, Plan, ServiceChange, Step
 from disinto_tui.runs.adopt import Prepared
 from disinto_tui.runs.health import by_service
 from disinto_tui.runs.holder import refuse_unfinished
-from disinto_tui.runs.ops_adopt import copied, originals, put_back_files
+from disinto_tui.runs.ops_adopt import as_adopted, copied, originals, put_back_files
 from disinto_tui.runs.ops_files import digest
 
 KIND = "adopt-undo"
@@ -32,7 +32,7 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     plan = run.plan()
     files = [dict(item) for step in plan.steps if step.op == "files" for item in step.params["files"]]
     pin = str(plan.facts["adopt"]["pin"])
-    _refuse_changed(instance, files, pin)
+    _refuse_changed(instance, run, files, pin)
     staged = _originals(instance, run, files)
     before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
     made = [item for step in plan.steps if step.op == "directories" for item in step.params["directories"]]
@@ -127,7 +127,7 @@ def _adopted(instance: Instance) -> RunDir:
     )
 
 
-def _refuse_changed(instance: Instance, files: list[dict[str, Any]], pin: str) -> None:
+def _refuse_changed(instance: Instance, run: RunDir, files: list[dict[str, Any]], pin: str) -> None:
     changed = []
     for item in files:
         data = read_bytes(instance.path / item["path"])
@@ -140,10 +140,18 @@ def _refuse_changed(instance: Instance, files: list[dict[str, Any]], pin: str) -
         raise Refused(
             f"{' and '.join(changed)} {'was' if len(changed) == 1 else 'were'} changed since it was adopted.",
             "Putting the old files back would lose that.",
-            "Keep a copy of what is yours, put the adopted file back "
-            "(`disinto runs` names the run, its directory has it), or adopt again to take the change in.",
+            "Keep a copy of what is yours, put the file back as it was adopted "
+            f"({_adopted_copy(instance, run, changed)}), then try again.",
             code="adopt.changed",
         )
+
+
+def _adopted_copy(instance: Instance, run: RunDir, names: Sequence[str]) -> str:
+    """How to put a file back as the adoption wrote it."""
+    place = as_adopted(instance, run.id)
+    if not all((place / name).exists() for name in names):
+        return "without your change"
+    return "; ".join(f"`cp {place / name} {instance.path / name}`" for name in names)
 
 
 def _only_the_pin(data: bytes, pin: str, after: str) -> bool:

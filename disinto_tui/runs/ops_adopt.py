@@ -26,8 +26,13 @@ def originals(instance: Instance, run: str) -> Path:
     return instance.private / "adopted" / run
 
 
+def as_adopted(instance: Instance, run: str) -> Path:
+    """Where the files are kept that a run of `adopt` wrote, as it wrote them."""
+    return originals(instance, run) / ".as-adopted"
+
+
 class KeepOriginals:
-    """`files`: paths relative to the instance: what they hold now is kept for `adopt --undo`."""
+    """`files`: paths relative to the instance: what they hold now is kept for `adopt --undo`, and what they get."""
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """All are kept already."""
@@ -38,9 +43,11 @@ class KeepOriginals:
         """Copy them (0600). Raises Failed `disk.*`."""
         place = originals(ctx.instance, ctx.run.id)
         for name in params["files"]:
-            data = read_bytes(ctx.instance.path / name)
+            data, new = read_bytes(ctx.instance.path / name), read_bytes(ctx.run.staged / name)
             if data is not None:
                 write_private(place / name, data)
+            if new is not None:  # what is there from now on, for whoever changes it and wants to go back
+                write_private(as_adopted(ctx.instance, ctx.run.id) / name, new)
         write_private(place / "complete", b"")
         return {}
 

@@ -99,6 +99,7 @@ def stack(engine: Engine, sample_images: SampleImages, project: str, tmp_path: P
     engine.docker("volume", "rm", "-f", f"{project}_forgejo-data", check=False)
 
 
+@pytest.mark.slow
 def test_the_old_stack_runs_from_its_own_file_and_with_its_data_although_images_are_the_same(
     stack: Stack,
 ) -> None:

@@ -15,7 +15,7 @@ from disinto_tui.core.carry import Carried
 from disinto_tui.core.errors import Refused
 from disinto_tui.core.lineage import recognise
 from disinto_tui.runs.adopt import _override, _refuse_unread
-from disinto_tui.runs.adopt_look import _read, _refuse_files
+from disinto_tui.runs.adopt_look import _read, _refuse, _refuse_files
 from disinto_tui.runs.env import Env
 from disinto_tui.runs.project import ByHand, Found
 
@@ -84,6 +84,22 @@ def test_a_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> No
         + b"services: {agents: {image: a}}\n"
     )
     assert recognise(_read([str(place)]), {}).generation == "upstream-image"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: [\n", "docker-compose.yml cannot be read: line 2"),
+        (
+            "services:\n  agents:\n    image: a\n    ports: '80:80'\n",
+            "agents: its `ports` in docker-compose.yml",
+        ),
+    ],
+)
+def test_a_refusal_names_file_and_service(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(Refused) as caught:
+        _refuse(Instance.at(tmp_path), recognise([("docker-compose.yml", text)], {}))
+    assert caught.value.why.startswith(words)
 
 
 def test_a_value_that_compose_could_not_read_is_not_passed_on() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir, create_run
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.plan import Plan, Step
-from disinto_tui.runs.adopt_undo import KIND, _adopted
+from disinto_tui.runs.adopt_undo import KIND, _adopted, _refuse_changed
 from disinto_tui.runs.operations import OPERATIONS
 from disinto_tui.runs.ops_adopt import put_back_files
 from disinto_tui.runs.ops_files import digest, replacement
@@ -130,6 +133,21 @@ def test_links_modes_line_ends_and_files_that_were_not_there_are_as_before(tmp_p
         again = {**back, "files": put_back_files(instance, run.id, files)}
         ran(instance, KIND, Step("files", "t", "put-back", again), staged=staged)
     assert _tree(tmp_path) == before
+
+
+def test_the_way_to_put_a_changed_file_back_is_one_that_leads_there(tmp_path: Path) -> None:
+    """The adopted file was nowhere any more, although the error said where it is."""
+    instance = Instance.at(tmp_path)
+    (tmp_path / ".env").write_bytes(b"A=1\n")
+    run, files = _wrote(instance, {".env": (b"A=2\n", "600")})
+    (tmp_path / ".env").write_bytes(b"A=2\nMINE=1\n")
+    with pytest.raises(Refused) as caught:
+        _refuse_changed(instance, run, files, "x")
+    copy = re.search(r"`(cp \S+ \S+)`", caught.value.now)
+    assert copy is not None
+    subprocess.run(shlex.split(copy[1]), check=True)
+    assert (tmp_path / ".env").read_bytes() == b"A=2\n"
+    _refuse_changed(instance, run, files, "x")
 
 
 def test_a_kill_between_files_and_directories_leaves_no_directory(tmp_path: Path) -> None:
