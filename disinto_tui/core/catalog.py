@@ -136,7 +136,7 @@ class VersionRow:
         if self.meta is not None and self.meta.here:
             found.insert(1 if marks.running else 0, "▲ tag moved")
         if self.meta is not None and self.meta.fits is False:
-            found.append("▲ not for this processor")
+            found.append("▲ other processor")
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,11 @@ def size_text(count: int) -> str:
     return f"{value:.1f} GB"
 
 
+def counted(number: int, unit: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def age_text(seconds: float) -> str:
     """A span for people: `12 s`, `4 min`, `3 h`, `9 d`."""
     for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):

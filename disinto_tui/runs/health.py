@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.core.errors import Failed, Unavailable
 from disinto_tui.core.view import ServiceState
+from disinto_tui.core.words import counted
 
 POLL_SECONDS = 0.1
 SETTLE_SECONDS = 3.0
@@ -190,7 +191,7 @@ def judge(inspect: Mapping[str, Any], *, first_restarts: int, now: float, settle
         return Verdict(service, good, state, words, verified, container)
 
     if restarts > first_restarts + 1 or (state == "restarting" and restarts > first_restarts):
-        return verdict(False, f"restarts in a loop ({restarts} times, last exit code {exit_code})")
+        return verdict(False, f"restarts in a loop ({counted(restarts, 'time')}, last exit code {exit_code})")
     if state == "exited" and ended_well(inspect):
         return verdict(True, "ended with exit code 0, as something that runs once does")
     if state in ("exited", "dead"):

@@ -24,7 +24,7 @@ from disinto_tui.core.errors import BadInput, DisintoError, Refused, Unavailable
 from disinto_tui.core.image import ImageRef
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import Version
-from disinto_tui.core.words import size_text
+from disinto_tui.core.words import counted, size_text
 from disinto_tui.runs.ops_tags import tagged_commit
 from disinto_tui.runs.versions import open_registry
 
@@ -174,14 +174,19 @@ class _Look:
         strays = len(changes) - len(tracked)
         if tracked:
             text = (
-                f"{len(tracked)} changes are not committed ({', '.join(entry[3:] for entry in tracked[:3])})."
+                f"{counted(len(tracked), 'change')} {'is' if len(tracked) == 1 else 'are'} not committed "
+                f"({', '.join(entry[3:] for entry in tracked[:3])})."
             )
             found.append(
                 Finding("tree", "problem", text, "Commit or stash them; what is built is the commit alone.")
             )
         elif strays:
             found.append(
-                Finding("tree", "warning", f"{strays} files are not known to git; they are not built.")
+                Finding(
+                    "tree",
+                    "warning",
+                    f"{counted(strays, 'file')} {'is' if strays == 1 else 'are'} not known to git, and not built.",
+                )
             )
         else:
             found.append(Finding("tree", "ok", "Everything is committed."))

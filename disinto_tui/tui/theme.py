@@ -40,7 +40,10 @@ def _theme(
             "scrollbar-background-hover": back,
             "scrollbar-background-active": back,
             "scrollbar-corner-color": back,
+            # Reversed, so that it is seen without colours, too: what is named as its ground becomes its letter.
             "input-cursor-text-style": "reverse",
+            "input-cursor-background": back,
+            "input-cursor-foreground": text,
             "block-cursor-text-style": "bold",
             "screen-selection-background": lift,
             "screen-selection-foreground": text,

@@ -87,7 +87,7 @@ def test_what_is_said_of_a_version() -> None:
     reverted = Marks(local=True, past=Past("reverted", NOW))
     assert catalog("v1.0.0", v1_0_0=reverted).row("v1.0.0").words == ("✗ reverted", "local")
     other = catalog("v1.0.0").row("v1.0.0", Meta(digest="sha256:0", fits=False))
-    assert other.words == ("▲ not for this processor",)
+    assert other.words == ("▲ other processor",)
 
 
 def test_a_running_version_that_was_rolled_back_from_says_so() -> None:

@@ -99,7 +99,7 @@ async def test_everything_wrong_is_told_at_once(wanted: Wanted, forge: ForgeDoub
     problems = {item.name: item for item in found.problems}
     assert set(problems) == {"branch", "tree", "version file", "commit", "tag"}
     assert "feature is checked out" in problems["branch"].text
-    assert "1 changes are not committed (README.md)" in problems["tree"].text
+    assert "1 change is not committed (README.md)" in problems["tree"].text
     assert "'0.5.0', not v0.4.0" in problems["version file"].text
     assert "nothing is ever reset" in problems["commit"].cure
     assert "at 111111111111" in problems["tag"].text
@@ -130,7 +130,7 @@ async def test_strays_and_a_missing_version_file_are_warnings(wanted: Wanted, fo
     repo.branches["main"].append(sha)
     found = await examine(wanted)
     assert found.problems == []
-    assert told(found, "tree").startswith("warning: 1 files are not known")
+    assert told(found, "tree").startswith("warning: 1 file is not known")
     assert told(found, "version file").startswith("warning")
 
 

@@ -50,7 +50,7 @@ WELL = (
 )
 ILL = (
     *WELL[:1],
-    Finding("tree", "problem", "1 changes are not committed (README.md).", "Commit or stash them."),
+    Finding("tree", "problem", "1 change is not committed (README.md).", "Commit or stash them."),
     Finding("version file", "problem", "VERSION says '0.3.0', not v0.4.0.", "Put 0.4.0 into VERSION."),
 )
 ORDER = Finding(

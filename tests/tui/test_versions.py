@@ -62,7 +62,7 @@ async def test_every_version_with_its_age_what_a_pull_costs_and_how_it_went_here
             " v0.2.9         31 d       -   ✓ known good, local",
             " v0.2.8         44 d   22 MB   ✗ rolled back from",
             " v0.2.7            -       ?",
-            " v0.2.6         70 d  410 MB   ▲ not for this processor",
+            " v0.2.6         70 d  410 MB   ▲ other processor",
             " v0.1.0        201 d  300 MB",
             "",
             "   3 other tags hidden (o)",

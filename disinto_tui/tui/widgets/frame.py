@@ -125,7 +125,13 @@ class KeyBar(Widget):
             shown = self.app.get_key_display(active.binding)
             label = label_now(action.id) or active.binding.description
             found[action.id] = (action.footer, key, shown, label)
-        ordered = sorted(found.values(), key=lambda item: item[0])
+        # Two keys that do the same are one entry: the key that is shorter to say.
+        best: dict[str, tuple[int, str, str, str]] = {}
+        for item in sorted(found.values(), key=lambda item: item[0]):
+            other = best.get(item[3])
+            if other is None or cell_len(item[2]) < cell_len(other[2]):
+                best[item[3]] = item
+        ordered = sorted(best.values(), key=lambda item: item[0])
         room = self.size.width - 2
         while ordered and sum(cell_len(item[2]) + cell_len(item[3]) + 4 for item in ordered) - 3 > room:
             spare = [item for item in ordered if item[0] < self._ALWAYS] or ordered

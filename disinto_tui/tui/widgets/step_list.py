@@ -112,6 +112,8 @@ class StepList(LineList):
         """All of them, and how many are over."""
         over = sum(step.state in ("done", "skipped") for step in steps)
         count = f"{over} of {len(steps)}"
+        if not over and any(step.state == "undone" for step in steps):
+            count = "taken back"
         room = width - 4 - len(count)
         return (
             (" ≡ ", "dim"),
