@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; everything else is a part of them.
-.PHONY: help picture demo demo-clean test test-fast lint format bench lock wheel clean
+.PHONY: help pictures demo demo-clean test test-fast lint format bench lock docs wheel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,9 +35,13 @@ lock: ## requirements.lock from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
 
-picture: ## docs/home.svg, as the app itself exports it
+pictures: ## docs/*.svg: the screens that the pages speak of, as the app itself exports them
 	@scripts/env.sh
-	@.venv/bin/python scripts/picture.py
+	@.venv/bin/python scripts/pictures.py $(ARGS)
+
+docs: ## docs/configuration.md and docs/keys.md, from the schemas
+	@scripts/env.sh
+	@.venv/bin/python scripts/reference.py
 
 wheel: ## dist/*.whl
 	@scripts/env.sh
