@@ -21,7 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SHIPPED = ("formulas", "docker", "templates")
+SHIPPED = ("formulas", "docker", "templates", "docs")
 DATA = "disinto_tui/_data"
 
 
@@ -95,7 +95,7 @@ def test_the_wheel_carries_what_is_shipped(wheel: Path) -> None:
             assert packed[inside].external_attr >> 16 & 0o111, f"{inside} has lost its executable bit"
     assert {name for name in FILES if name.startswith("disinto_tui/")} <= set(packed)
     tops = {name.partition("/")[0] for name in packed}
-    assert tops == {"disinto_tui", f"disinto_tui-{__version__}.dist-info"}, "no tests, no bench, no docs"
+    assert tops == {"disinto_tui", f"disinto_tui-{__version__}.dist-info"}, "no tests, no bench"
 
 
 @pytest.mark.slow
@@ -122,6 +122,14 @@ def test_it_runs_with_no_checkout(bin: Path, empty: Path, command: str) -> None:
 def test_its_sample_is_a_config_file(bin: Path, empty: Path) -> None:
     sample = done(bin / "disinto", "init", "--sample", cwd=empty)
     assert tomllib.loads(sample)["repo"] == "acme/app"
+
+
+@pytest.mark.slow
+def test_its_pages_are_shown(bin: Path, empty: Path) -> None:
+    pages = {Path(name).stem: name for name in FILES if re.fullmatch(r"docs/\w+\.md", name)}
+    listed = done(bin / "disinto", "docs", cwd=empty).splitlines()
+    assert {line.split()[0] for line in listed} == set(pages)
+    assert done(bin / "disinto", "docs", "versions", cwd=empty) == (ROOT / pages["versions"]).read_text()
 
 
 @pytest.mark.slow

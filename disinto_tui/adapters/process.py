@@ -22,19 +22,11 @@ from pathlib import Path
 
 from disinto_tui.adapters.tape import note
 from disinto_tui.core.errors import Failed, Unavailable
+from disinto_tui.core.settings_schema import HANDED_ON, HANDED_ON_PREFIXES
 
 LineSink = Callable[[str, Sequence[str]], None]
 """Called with the stream ("out" or "err") and a batch of complete lines, in the order they were read."""
 
-_KEPT = frozenset(
-    """
-    PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TERM NO_COLOR SSH_AUTH_SOCK SSH_AGENT_PID
-    DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_CERT_PATH DOCKER_TLS_VERIFY DOCKER_TLS DOCKER_API_VERSION
-    HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy
-    SSL_CERT_FILE SSL_CERT_DIR XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_CACHE_HOME XDG_STATE_HOME
-    """.split()  # noqa: SIM905
-)
-_KEPT_PREFIXES = ("LC_", "BUILDKIT_")
 _CHUNK = 1 << 16
 PRIVATE_FILE = "{private file}"
 """In an argv: where the child finds `Command.private`, a file that is in memory and on no disk."""
@@ -96,7 +88,7 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {
         key: value
         for key, value in os.environ.items()
-        if key in _KEPT or key.startswith(("LC_", "BUILDKIT_"))
+        if key in HANDED_ON or key.startswith(HANDED_ON_PREFIXES)
     }
     return {**kept, **(extra or {})}
 
@@ -301,6 +293,26 @@ def spawn_detached(argv: Sequence[str], *, stderr_to: Path, private: Mapping[str
     child.stdin.write(json.dumps(dict(private)).encode() + b"\n")
     child.stdin.close()
     return child.pid
+
+
+def show_with(argv: Sequence[str], text: str) -> bool:
+    """Let a pager show a text on this terminal, and wait until it is left; False when it is not installed.
+
+    It has the terminal and this process's own environment, as a program that a user chose for reading expects; Ctrl-C
+    is meant for it. `less` is told to show colours and to leave what it showed, unless LESS says otherwise.
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv), stdin=subprocess.PIPE, env={"LESS": "FRX", "LV": "-c", **os.environ}
+        )
+    except OSError:
+        return False
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        child.communicate(text.encode(errors="replace"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return True
 
 
 class Waiting:

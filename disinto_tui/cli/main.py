@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("disinto_tui.cli.runs", "What was done here, newest first."),
     "attach": ("disinto_tui.cli.runs", "Watch a run, live or afterwards."),
     "resume": ("disinto_tui.cli.runs", "Finish a run that stopped half-way, or take it back."),
+    "docs": ("disinto_tui.cli.docs", "The pages of the documentation, or one of them."),
     "unlock": ("disinto_tui.cli.holding", "Break the lock of an operator whose process is dead."),
 }
 

@@ -79,11 +79,9 @@ def _port(name: str, description: str, allowed: str = _PORT) -> Key:
     return Key(("factory", "ports", name), "integer", description, str(getattr(Ports(), name)), allowed)
 
 
-def _image(name: str, description: str) -> Key:
-    default = getattr(Images(), name)
-    return Key(
-        ("factory", "images", name), "string", description, f'"{default}"', "an image reference", example=""
-    )
+def _image(name: str, description: str, example: str = "") -> Key:
+    path, default = ("factory", "images", name), getattr(Images(), name)
+    return Key(path, "string", description, f'"{default}"', "an image reference", example=example)
 
 
 KEYS: tuple[Key, ...] = (
@@ -153,7 +151,14 @@ KEYS: tuple[Key, ...] = (
         default="60",
         allowed="1 or more",
     ),
-    Key(("services", "containers"), "strings", "Names of the project's own containers.", default="[]"),
+    Key(
+        ("services", "containers"),
+        "strings",
+        "Names of the project's own containers.",
+        default="[]",
+        allowed="names of containers",
+        example='["web", "db"]',
+    ),
     Key(("monitoring", "check_prs"), "boolean", "Look at open pull requests.", default="true"),
     Key(("monitoring", "check_dev_agent"), "boolean", "Look at the dev agent.", default="true"),
     Key(("monitoring", "check_pipeline_stall"), "boolean", "Look for stuck pipelines.", default="false"),
@@ -176,6 +181,7 @@ KEYS: tuple[Key, ...] = (
         ("agents", "*", "model"),
         "string",
         "The model's name at that endpoint.",
+        allowed="text on one line",
         required=True,
         example='"qwen3-coder"',
     ),
@@ -185,6 +191,7 @@ KEYS: tuple[Key, ...] = (
         "The endpoint's key. A real one belongs in .env (ANTHROPIC_API_KEY_<NAME>): every agent can read "
         "this file.",
         default=f'"{NO_API_KEY}"',
+        allowed="text on one line",
     ),
     Key(
         ("agents", "*", "roles"),
@@ -227,6 +234,7 @@ KEYS: tuple[Key, ...] = (
         "The version to start with; empty is the newest release in the registry.",
         default='""',
         allowed="a version such as v0.3.0",
+        example='"v0.3.0"',
     ),
     Key(
         ("factory", "pin_digest"),
@@ -269,11 +277,16 @@ KEYS: tuple[Key, ...] = (
         "edge",
         "Upstream's full edge, which runs the vault dispatcher and gets the Docker socket. Empty is a plain "
         "web proxy.",
+        '"ghcr.io/disinto/edge:v0.3.0"',
     ),
     _image("caddy", "The plain web proxy."),
     _image("staging", "Serves the staging site."),
     _image("staging_deploy", "The placeholder for deployments to staging."),
-    _image("reproduce", "Reproduces bugs in a sidecar; empty leaves it out."),
+    _image(
+        "reproduce",
+        "Reproduces bugs in a sidecar; empty leaves it out.",
+        '"ghcr.io/disinto/reproduce:v0.3.0"',
+    ),
 )
 
 IGNORED: frozenset[Path] = frozenset({("agents", "schedule")})

@@ -1,23 +1,22 @@
-"""The variables of a factory's `.env`: what each is for and who reads it, the first `.env`, and what a later
-version of the stack needs in addition.
+"""The variables of one factory's `.env`: the first `.env`, and what a later version of the stack needs in addition.
 
-Who reads a variable is not written down here but found in the stack itself, so it cannot go stale.
+What each variable is for stands in `env_schema`. Who reads one is not written down but found in the stack itself, so it
+cannot go stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .env_schema import AGENTS_IMAGE, MODELS, OTHERS, SECTIONS, Variable, expand
 from .envfile import EnvFile, Quoting
 from .model import NO_API_KEY
 from .project_schema import ROLE_BOTS
 from .redact import Secret
 from .stack import build_stack, referenced_variables
-from .stack_services import FACTORY_REPOSITORY, ROLE_TOKENS, StackInputs
-
-AGENTS_IMAGE = "AGENTS_IMAGE"
+from .stack_services import FACTORY_REPOSITORY, StackInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,176 +37,54 @@ class EnvVariable:
     readers: tuple[str, ...] = ()
 
 
-_VERSION = "Version: the one line a switch changes"
-_FORGE = "Forge"
-_CI = "CI"
-_MODELS = "Models"
-_LOCAL = "Agents with models of their own"
-_EDGE = "Edge"
-_HOST = "Paths on this host"
-_PACE = "Pace, in seconds"
-_OTHER = "Others"
+def _known(inputs: StackInputs) -> dict[str, dict[str, Any]]:
+    """What this instance says of variables: values that are known already, and whether a line is needed."""
+    factory = inputs.factory
+    ci = f"http://localhost:{factory.ports.ci}" if inputs.bundled and factory.ports.ci else ""
+    return {
+        AGENTS_IMAGE: {"needed": inputs.image_mode},
+        "DISINTO_VERSION": {"preset": factory.version},
+        "FACTORY_REPO": {"default": FACTORY_REPOSITORY if factory.images.edge else ""},
+        "FORGE_URL": {"preset": inputs.primary.forge_url, "readers": ("this host's commands",)},
+        "FORGE_BOT_USERNAMES": {"preset": ",".join(sorted(ROLE_BOTS))},
+        "WOODPECKER_HOST": {"preset": ci},
+    }
+
+
+def _of_agents(inputs: StackInputs, variable: Variable) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The variables of local-model agents that stand behind one with `<USER>` or `<NAME>` in it."""
+    for project, agent in inputs.local_agents:
+        name = variable.name.replace("<USER>", agent.variable_suffix)
+        own = {"<user>": f"{agent.forge_user} of {project.name}", "agents-<name>": agent.service}
+        what = variable.what
+        for mark, text in own.items():
+            what = what.replace(mark, text)
+        asks = agent.api_key != NO_API_KEY
+        key = {"preset": Secret(agent.api_key) if asks else "", "needed": asks}
+        yield (agent.api_key_variable, what, key) if "<NAME>" in name else (name, what, {})
 
 
 def _catalogue(inputs: StackInputs) -> list[EnvVariable]:
-    v, factory, primary = EnvVariable, inputs.factory, inputs.primary
-    found = [
-        v(
-            AGENTS_IMAGE,
-            _VERSION,
-            "The agents image in full: registry/repository:tag, with or without @sha256:digest.",
-            needed=inputs.image_mode,
-        ),
-        v(
-            "DISINTO_VERSION",
-            _VERSION,
-            "The version of the factory's code that the full edge clones: keep it the same as the image's.",
-            default="main",
-            preset=factory.version,
-        ),
-        v(
-            "FACTORY_REPO",
-            _VERSION,
-            "The repository of the factory's own code. In build mode, agents follow a live checkout of it.",
-            default=FACTORY_REPOSITORY if factory.images.edge else "",
-            needed=False,
-        ),
-        v(
-            "FORGE_URL",
-            _FORGE,
-            "The forge as seen from this host. Containers are told their own address.",
-            preset=primary.forge_url,
-            readers=("this host's commands",),
-        ),
-        v("FORGE_TOKEN", _FORGE, "Token of the dev bot, which most agents act as.", secret=True),
-        v("FORGE_PASS", _FORGE, "Its password: the forge takes no token for git push.", secret=True),
-        *(
-            v(
-                f"FORGE_{role}_TOKEN",
-                _FORGE,
-                f"Token of {role.lower()}-bot; without it FORGE_TOKEN serves.",
-                True,
-            )
-            for role in ROLE_TOKENS
-        ),
-        v(
-            "FORGE_BOT_USERNAMES",
-            _FORGE,
-            "Forge users that are bots, so that agents tell people from bots.",
-            preset=",".join(sorted(ROLE_BOTS)),
-        ),
-        v("FORGE_ADMIN_TOKEN", _FORGE, "An administrator's token, with which merges are verified.", True),
-        v(
-            "FORGE_ADMIN_USERS",
-            _FORGE,
-            "Forge users whose approval counts.",
-            default="disinto-admin",
-            needed=False,
-        ),
-        v(
-            "FORGEJO_ROOT_URL",
-            _FORGE,
-            "The address the forge writes into links; browsers should reach it.",
-            default="http://forgejo:3000/",
-            needed=False,
-        ),
-        v(
-            "WOODPECKER_HOST",
-            _CI,
-            "The CI's address in a browser; must match the forge's OAuth redirect.",
-            default="http://woodpecker:8000",
-            preset=f"http://localhost:{factory.ports.ci}" if inputs.bundled and factory.ports.ci else "",
-        ),
-        v("WOODPECKER_TOKEN", _CI, "A token for the CI's API: agents read pipelines with it.", True),
-        v(
-            "WOODPECKER_AGENT_SECRET",
-            _CI,
-            "What the CI server and its agent share. It cannot be read back.",
-            True,
-        ),
-        v("WP_FORGEJO_CLIENT", _CI, "OAuth application of the CI on the forge."),
-        v("WP_FORGEJO_SECRET", _CI, "Its secret. It cannot be read back.", True),
-        v(
-            "WOODPECKER_PLUGINS_PRIVILEGED",
-            _CI,
-            "CI plugins that may run privileged.",
-            default="plugins/docker",
-            needed=False,
-        ),
-        v("ANTHROPIC_API_KEY", _MODELS, "API key; empty when Claude is signed in with an account.", True),
-        v(
-            "CLAUDE_TIMEOUT",
-            _MODELS,
-            "Seconds one session may take.",
-            default="7200",
-            needed=False,
-        ),
-        v(
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
-            _MODELS,
-            "1: no update checks and no telemetry from the agents.",
-            default="1",
-            needed=False,
-        ),
-    ]
-    for project, agent in inputs.local_agents:
-        suffix = agent.variable_suffix
-        own = f"{agent.forge_user} of {project.name}"
-        found += [
-            v(f"FORGE_TOKEN_{suffix}", _LOCAL, f"Token of {own}.", True),
-            v(f"FORGE_PASS_{suffix}", _LOCAL, f"Password of {own}.", True),
-            v(
-                agent.api_key_variable,
-                _LOCAL,
-                f"API key of {agent.service}'s model endpoint; empty when it asks for none.",
-                True,
-                preset="" if agent.api_key == NO_API_KEY else Secret(agent.api_key),
-                needed=agent.api_key != NO_API_KEY,
-            ),
-        ]
-    found += [
-        v("EDGE_TUNNEL_HOST", _EDGE, "Host to which the edge opens a tunnel.", needed=False),
-        v("EDGE_TUNNEL_USER", _EDGE, "User on that host.", default="tunnel", needed=False),
-        v("EDGE_TUNNEL_PORT", _EDGE, "Port on that host.", needed=False),
-        v("EDGE_TUNNEL_FQDN", _EDGE, "Name under which the edge is reached.", needed=False),
-        v("EDGE_TUNNEL_FQDN_FORGE", _EDGE, "The same for the forge alone.", needed=False),
-        v("EDGE_TUNNEL_FQDN_CI", _EDGE, "The same for the CI alone.", needed=False),
-        v("EDGE_TUNNEL_FQDN_CHAT", _EDGE, "The same for the chat alone.", needed=False),
-        v("EDGE_ROUTING_MODE", _EDGE, "subpath or subdomain.", default="subpath", needed=False),
-        v("FORWARD_AUTH_SECRET", _EDGE, "What edge and chat share.", True, needed=False),
-        v("CHAT_OAUTH_CLIENT_ID", _EDGE, "OAuth application of the chat on the forge.", needed=False),
-        v("CHAT_OAUTH_CLIENT_SECRET", _EDGE, "Its secret.", True, needed=False),
-        v("DISINTO_CHAT_ALLOWED_USERS", _EDGE, "Forge users who may chat.", needed=False),
-        v(
-            "GEMINI_API_KEY_FILE",
-            _EDGE,
-            "Where the edge finds the key for voice.",
-            default="/secrets/gemini-api-key",
-            needed=False,
-        ),
-        v("CHAT_HISTORY_DIR", _EDGE, "Where chats are kept.", default="./state/chat-history", needed=False),
-        v(
-            "CLAUDE_SHARED_DIR",
-            _HOST,
-            "Claude's directory, at the same path here and in the containers.",
-            default="/var/lib/disinto/claude-shared",
-            needed=False,
-        ),
-        v(
-            "CLAUDE_CONFIG_DIR",
-            _HOST,
-            "Claude's configuration in it.",
-            default="/var/lib/disinto/claude-shared/config",
-            needed=False,
-        ),
-        v("CLAUDE_CONFIG_FILE", _HOST, "Claude's settings file.", needed=False),
-        v("AGENT_SSH_DIR", _HOST, "SSH keys for the agents.", needed=False),
-        v("SOPS_AGE_DIR", _HOST, "The age key for encrypted files.", needed=False),
-        v("POLL_INTERVAL", _PACE, "Between two looks at the forge.", default="300", needed=False),
-        v("ARCHITECT_INTERVAL", _PACE, "Between two runs of the architect.", default="900", needed=False),
-        v("PLANNER_INTERVAL", _PACE, "Between two runs of the planner.", default="43200", needed=False),
-        v("SUPERVISOR_INTERVAL", _PACE, "Between two runs of the supervisor.", default="1200", needed=False),
-    ]
+    known, found = _known(inputs), list[EnvVariable]()
+    for section in SECTIONS:
+        families = [variable for variable in section.variables if variable.only == MODELS]
+        if families:  # agent by agent, as somebody fills them in
+            rows = [list(_of_agents(inputs, variable)) for variable in families]
+            made = [
+                (variable, *row)
+                for group in zip(*rows, strict=True)
+                for variable, row in zip(families, group, strict=True)
+            ]
+        else:
+            made = [
+                (variable, name, what, known.get(name, {}))
+                for variable in section.variables
+                for name, what in expand(variable)
+            ]
+        for variable, name, what, more in made:
+            secret = variable.kind == "secret"
+            plain = EnvVariable(name, section.title, what, secret, variable.default, needed=variable.needed)
+            found.append(replace(plain, **more))
     return found
 
 
@@ -241,7 +118,7 @@ def env_skeleton(inputs: StackInputs, values: Mapping[str, Secret | str]) -> str
     known = variables(inputs)
     names = {variable.name for variable in known}
     others = tuple(
-        EnvVariable(name, _OTHER, "Given at init; the stack does not read it.", isinstance(value, Secret))
+        EnvVariable(name, OTHERS, "Given at init; the stack does not read it.", isinstance(value, Secret))
         for name, value in values.items()
         if name not in names
     )

@@ -75,8 +75,7 @@ class DisintoApp(App[int]):
         self.keymap = read_keymap(self.config)
         for item in theme.THEMES:
             self.register_theme(item)
-        chosen = read_setting(self.config, "theme")
-        self.theme = chosen if chosen in theme.NAMES else theme.DEFAULT
+        self.theme = read_setting(self.config, "theme")
         if self.no_color:
             # NO_COLOR asks for no colour at all; Textual's own answer is shades of grey.
             self._filters = [NoColor() if isinstance(item, Monochrome) else item for item in self._filters]

@@ -43,6 +43,8 @@ def help_content(screen: Screen[Any], width: int = 76) -> Content:
         '"log.wrap" = "W"',
         (" to\n", "$dim"),
         (str(screen.app.config / "keys.toml") if hasattr(screen.app, "config") else "keys.toml", "$dim"),
+        ("\nThe documentation: ", "$dim"),
+        "disinto docs",
     ]
     return Content.assemble(*parts)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from disinto_tui.core.settings_schema import UI_SETTINGS
+
 
 @dataclass(frozen=True, slots=True)
 class Keymap:
@@ -70,10 +72,11 @@ def _clashes(keys: Mapping[str, str]) -> list[str]:
 
 
 def read_setting(directory: Path, name: str) -> str:
-    """One setting of `ui.toml`, "" when it is not there."""
+    """One setting of `ui.toml`; its default when it is not there, or not what it may be. KeyError: no such one."""
+    setting = UI_SETTINGS[name]
     data, _ = _read_toml(directory / "ui.toml")
-    value = data.get(name, "")
-    return value if isinstance(value, str) else ""
+    value = data.get(name)
+    return value if isinstance(value, str) and value in setting.allowed else setting.default
 
 
 def write_setting(directory: Path, name: str, value: str) -> bool:

@@ -426,6 +426,8 @@ async def test_an_operators_own_key_and_the_help_that_names_it(tmp_path: Path) -
         await until(pilot, lambda: pilot.app.query_one(LogView).wrap)
         await pilot.press("question_mark")
         await until(pilot, lambda: shows(pilot, "Breaks long lines", "log.wrap"))
+        await pilot.press("end")
+        await until(pilot, lambda: shows(pilot, "keys.toml", "The documentation: disinto docs"))
 
 
 async def test_nothing_is_painted_while_nothing_happens(tmp_path: Path) -> None:
