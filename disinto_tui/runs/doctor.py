@@ -63,7 +63,9 @@ CHECKS: tuple[Check, ...] = (
         doctor_stack.shadows,
         timeout=10,
     ),
-    Check("health", "Health", "A switch judges by it, and goes back by it.", doctor_stack.health),
+    Check(
+        "health", "Health", "What does not run does no work; and a switch judges by it.", doctor_stack.health
+    ),
     Check(
         "heartbeat", "Heartbeat", "A loop that stands still looks alive from outside.", doctor_stack.heartbeat
     ),

@@ -122,6 +122,37 @@ async def test_what_cannot_be_looked_at_is_said_in_three_sentences(tmp_path: Pat
 
 def test_every_line_fits_its_width() -> None:
     long = Remark("problem", "word " * 60, "cure " * 40)
-    lines = result_lines(Result("x", "A title", "why " * 40, "problem", (long, long), 0.1), 60)
+    remarks = result_lines(Result("x", "A title", "why " * 40, "problem", (long, long), 0.1), 60)
+    lines = [line for remark in remarks for line in remark]
     assert all(sum(len(text) for text, _ in line) <= 60 for line in lines)
     assert sum("✗" in text for line in lines for text, _ in line) == 2
+    assert len(remarks) == 2
+
+
+async def test_what_is_worst_is_on_the_screen_although_it_stands_far_below(tmp_path: Path) -> None:
+    many = tuple(
+        Result(f"fine{number}", f"Fine {number}", "w", "ok", (Remark("ok", "well"),), 0.1)
+        for number in range(30)
+    )
+    broken = Result(
+        "health", "Health", "It matters.", "problem", (Remark("problem", "agents is dead", "cure"),), 0.1
+    )
+    looks = Looks((OPEN, *many, broken))
+    looks.go.set()
+    app = app_on(tmp_path, lambda: DoctorScreen(examine=looks))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▸  ✗ Health", "agents is dead", "It matters."))
+        await pilot.press("home")
+        await until(pilot, lambda: shows(pilot, "▸  ▲ Permissions"))
+
+
+async def test_a_check_with_more_to_say_than_the_screen_has_lines_can_be_read_whole(tmp_path: Path) -> None:
+    said = tuple(Remark("warning", f"finding {number} " + "word " * 30, "cure") for number in range(12))
+    looks = Looks((ENGINE, Result("shadows", "Shadows", "w", "warning", said, 0.1)))
+    looks.go.set()
+    app = app_on(tmp_path, lambda: DoctorScreen(examine=looks))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "▸  ▲ Shadows"))
+        for number in range(12):
+            await until(pilot, lambda number=number: shows(pilot, f"finding {number} "))  # type: ignore[misc]
+            await pilot.press("down")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -34,7 +34,7 @@ async def _examine(instance: Instance, tell: Callable[[Result], None]) -> Report
 
 
 class CheckList(LineList):
-    """Each check is an item, in the order of the checks; one that is not well says all it has to say."""
+    """Each remark is an item, in the order of the checks: a check may have more to say than the screen has lines."""
 
     DEFAULT_CSS = "CheckList { height: 1fr; padding: 1 0 0 0; }"
     HELP = (
@@ -63,6 +63,8 @@ class CheckList(LineList):
         self.results = {item.id: item for item in report.results}
         self.order = tuple(self.results)
         self.rebuild()
+        if self.cursor == 0:  # the operator has not begun to read yet
+            self.move_to(heaviest(report.results))
 
     def fail(self, error: DisintoError) -> None:
         """Say why nothing could be looked at."""
@@ -73,10 +75,12 @@ class CheckList(LineList):
         """The lines for a width."""
         lines: list[Line] = []
         owners: list[int] = []
-        for number, name in enumerate(self.order or self.results):
-            mine = result_lines(self.results[name], width)
-            lines += mine
-            owners += [number] * len(mine)
+        number = 0
+        for name in self.order or self.results:
+            for mine in result_lines(self.results[name], width):
+                lines += mine
+                owners += [number] * len(mine)
+                number += 1
         if self.error is not None:
             for text in (self.error.what, self.error.why, self.error.now):
                 lines += wrapped(text, width, "   ", "plain")
@@ -89,10 +93,17 @@ class CheckList(LineList):
         return action != "open"
 
 
-def result_lines(result: Result, width: int) -> list[Line]:
-    """A check as an operator reads it: mark, title, what is so; its cure and why it matters when it is not well."""
+def heaviest(results: Sequence[Result]) -> int:
+    """The number of the first remark of the worst kind there is, among all; 0 when everything is well."""
+    states = [remark.state for result in results for remark in result.worth_saying]
+    return next((states.index(state) for state in ("problem", "unknown", "warning") if state in states), 0)
+
+
+def result_lines(result: Result, width: int) -> list[list[Line]]:
+    """A check as an operator reads it, remark by remark: mark, title, what is so; its cure when it is not well, and
+    behind the last why the check matters."""
     indent = " " * (5 + _NAME)
-    lines: list[Line] = []
+    remarks: list[list[Line]] = []
     for number, remark in enumerate(result.worth_saying):
         mark, tone = MARKS[remark.state]
         well = remark.state == "ok"
@@ -103,12 +114,13 @@ def result_lines(result: Result, width: int) -> list[Line]:
             (f"{mark} ", tone),
             (f"{title:<{_NAME}}", "dim" if well else "strong"),
         )
-        lines += [(*head, *first[1:]), *rest]
+        lines: list[Line] = [(*head, *first[1:]), *rest]
         if remark.cure and not well:
             lines += wrapped(f"→ {remark.cure}", width - 1, indent, "strong")
+        remarks.append(lines)
     if result.state in ("warning", "problem"):
-        lines += wrapped(result.why, width - 1, indent, "dim")
-    return lines
+        remarks[-1] += wrapped(result.why, width - 1, indent, "dim")
+    return remarks
 
 
 class DoctorScreen(DisintoScreen[None]):
