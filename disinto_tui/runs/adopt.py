@@ -15,7 +15,7 @@ from disinto_tui import __version__
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core.adopted_factory import factory_table, resolved
 from disinto_tui.core.carry import Carried, CarryFacts, Dropped, carry_over, merged
-from disinto_tui.core.compose_read import EMPTY, read_compose
+from disinto_tui.core.compose_read import EMPTY, OverrideTable, read_compose
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.image import ImageRef, parse_image
@@ -318,9 +318,17 @@ def _override(instance: Instance, carried: Carried) -> bytes | None:
     if not reading.error or reading.error == EMPTY:
         empty = not any(says.values())
         if (not carried.override and empty) or (
-            present and dump_override(says) == dump_override(carried.override)
+            present and dump_override(_in_order(says)) == dump_override(_in_order(carried.override))
         ):
             return None
     comments = [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")]
     head = _HEAD + "".join(f"{line}\n" for line in comments)
     return dump_override(carried.override or {"services": {}}, head=head).encode()
+
+
+def _in_order(value: Any) -> Any:
+    """The same with the keys of every table in order: merging may put them in another one, which says nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    found = {key: _in_order(value[key]) for key in sorted(value)}
+    return OverrideTable(found) if isinstance(value, OverrideTable) else found

@@ -272,6 +272,51 @@ _TRACKED_FORGEJO = """  forgejo:
       - FORGEJO__service__REGISTER_EMAIL_CONFIRMATION=false
       - FORGEJO__service__REQUIRE_SIGNIN_VIEW=true
 """
+_TRACKED_MORE = """  agents-llama-all:
+    image: disinto/agents-llama:latest
+    profiles: ["agents-llama-all"]
+    container_name: disinto-agents-llama-all
+    volumes:
+      - ./data/llama:/home/agent/data
+    environment:
+      - FORGE_URL=http://forgejo:3000
+      - FORGE_TOKEN=${FORGE_TOKEN_LLAMA:-}
+      - AGENT_ROLES=review,dev,gardener,architect,planner,predictor,supervisor
+
+  runner:
+    image: disinto/agents:latest
+    profiles: ["runner"]
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+      - ${HOME}/.claude:/home/agent/.claude
+    entrypoint: ["bash", "/home/agent/disinto/docker/runner/entrypoint-runner.sh"]
+    environment:
+      - DISINTO_CONTAINER=1
+      - FORGE_URL=http://forgejo:3000
+      - FORGE_TOKEN=${FORGE_TOKEN:-}
+      - PRIMARY_BRANCH=main
+      - CLAUDE_MODEL=claude-sonnet-4-6
+    networks:
+      - default
+
+  edge:
+    image: disinto/edge:latest
+    container_name: disinto-edge
+    volumes:
+      - ${HOME}/.claude:/root/.claude
+      - disinto-logs:/opt/disinto-logs
+    environment:
+      - FORGE_URL=http://forgejo:3000
+      - FORGE_REPO=disinto-admin/disinto
+      - FORGE_SUPERVISOR_TOKEN=${FORGE_SUPERVISOR_TOKEN:-}
+      - FORGE_ADMIN_USERS=disinto-admin,vault-bot,admin
+      - CLAUDE_MODEL=claude-sonnet-4-6
+    ports:
+      - "80:80"
+      - "443:443"
+    depends_on:
+      - forgejo
+"""
 _REPRODUCE = """  reproduce:
     build:
       context: .
@@ -380,6 +425,19 @@ SHAPES = {
                 "env-file",
                 "image-and-build",
             ),
+        ),
+        Shape(
+            "tracked-runner",
+            "services:\n"
+            + _TRACKED_AGENTS
+            + "\n"
+            + _TRACKED_MORE
+            + "\n"
+            + _TRACKED_FORGEJO.replace("./data/forgejo:/var/lib/forgejo", "forgejo-data:/data")
+            + "\nvolumes:\n  disinto-logs:\n  forgejo-data:\n",
+            "tracked",
+            "mixed",
+            ("llama-service", "image-and-build"),
         ),
         Shape(
             "destructive",
