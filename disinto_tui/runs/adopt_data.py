@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.core import stack_forms as forms
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Data that stays where it is, out of the new stack's sight. `volume` is the anonymous one ("" for another)."""
+
+    service: str
+    path: str
+    volume: str
+    words: str
+
+
 def is_job(container: Mapping[str, Any]) -> bool:
     """Whether a container is of one action: nobody means it to be started again."""
     policy = ((container.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name")
@@ -23,7 +34,7 @@ def is_job(container: Mapping[str, Any]) -> bool:
 
 def rescues_of(
     outcome: Outcome, definitions: Mapping[str, Any], active: Collection[str]
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], list[Left]]:
     """What has to be copied into named volumes before containers are recreated; and what stays out of sight, in words.
 
     A path of the new stack that has a named volume, and in the present container either an anonymous one or none.
@@ -40,7 +51,7 @@ def rescues_of(
         if mount.source
     }
     rescues: list[dict[str, Any]] = []
-    left: list[str] = []
+    left: list[Left] = []
     for service, container in found.containers.items():
         mounts = forms.mounts((definitions.get(service) or {}).get("volumes"))
         held = mounted_at(container, list(mounts))
@@ -86,8 +97,9 @@ def _volumes(container: Mapping[str, Any]) -> Iterator[str]:
     return (str(item["Name"]) for item in container.get("Mounts") or () if item.get("Name"))
 
 
-def _stays(service: str, path: str, volume: str) -> str:
-    return f"{service}: what is at {path} is in the anonymous volume {volume[:12]}, and stays there"
+def _stays(service: str, path: str, volume: str) -> Left:
+    words = f"{service}: what is at {path} is in the anonymous volume {volume[:12]}, and stays there"
+    return Left(service, path, volume, words)
 
 
 def _refuse_two(found: Situation, rescues: list[dict[str, Any]]) -> None:
@@ -116,7 +128,7 @@ def _refuse_two(found: Situation, rescues: list[dict[str, Any]]) -> None:
             )
 
 
-def _without_container(outcome: Outcome, definitions: Mapping[str, Any]) -> list[str]:
+def _without_container(outcome: Outcome, definitions: Mapping[str, Any]) -> list[Left]:
     """Forgejo's data when no container tells where it is. Raises Refused when nothing else does, either."""
     found = outcome.situation
     old = found.lineage.data.get("services", {}).get("forgejo")
@@ -127,10 +139,11 @@ def _without_container(outcome: Outcome, definitions: Mapping[str, Any]) -> list
     mount = forms.mounts(definitions["forgejo"].get("volumes")).get(FORGEJO_DATA)
     target = _full_name(found, outcome.stack.get("volumes") or {}, mount.source if mount else "forgejo-data")
     if target in found.volumes:
-        return [
+        words = (
             f"forgejo: the old file names no volume at {FORGEJO_DATA} and there is no container of it, so it gets what "
             f"is in {target}; did it run from an anonymous volume since, then what it wrote there is not in it"
-        ]
+        )
+        return [Left("forgejo", FORGEJO_DATA, "", words)]
     raise Refused(
         "Nobody knows where Forgejo's data is.",
         f"The compose file mounts nothing at {FORGEJO_DATA}, and there is no container of it: "

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from disinto_tui.adapters.engine_look import volume_content
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.core.image import local_name
-from disinto_tui.core.lineage import GENERATIONS
+from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS, Finding
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
-from disinto_tui.runs.adopt_data import is_job, rescues_of
+from disinto_tui.runs.adopt_data import Left, is_job, rescues_of
 from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_files import OVERRIDE
-from disinto_tui.runs.adopt_look import Situation, image_names
+from disinto_tui.runs.adopt_look import Situation, image_names, mounted_at
 from disinto_tui.runs.health import container_state
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
@@ -48,14 +49,17 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
     settled = all(item.action == "keep" for item in changes)
     steps = [] if settled else _steps(outcome, changes, rescues, pulls, active)
-    dangers = [str(item) for item in found.lineage.findings if item.severity == "danger"]
+    dangers = [
+        str(item) for item in found.lineage.findings if item.severity == "danger" and _is_so(found, item)
+    ]
     dangers += [str(item) for item in outcome.carried.dropped if item.danger]
     dangers += [_reason(outcome, change) for change in outcome.changes if change.danger]
     dangers += lost(
         found.containers, images, outcome.stack, found.found.name, outcome.changes, outcome.carried.dropped
     )
-    dangers += left
-    dangers += [item.words for item in shadows if _endangers(item)]
+    told = [item for item in shadows if _endangers(item)]
+    dangers += await _left_words(found, left, told)
+    dangers += [item.words for item in told]
     plan = Plan(
         "adopt",
         f"Adopt {found.found.name}",
@@ -143,6 +147,29 @@ async def _shadows(
         if not any(item.service == name and _below(item.path, path) for name, path in told)
         and not any(f"{path}," in item.text for path in made)
     ]
+
+
+def _is_so(found: Situation, finding: Finding) -> bool:
+    """Whether what the file says of Forgejo's data is so: a container that was taken back has a named volume there."""
+    container = found.containers.get("forgejo")
+    named = container is not None and bool(mounted_at(container, [FORGEJO_DATA]))
+    return not (finding.slug == "forgejo-anonymous" and named)
+
+
+async def _left_words(found: Situation, left: Sequence[Left], told: Sequence[Shadow]) -> list[str]:
+    """Data that stays out of sight, in words; not what is told already, and no volume that is empty."""
+    known = {(item.service, item.path) for item in told}
+    words = []
+    for item in left:
+        if (item.service, item.path) in known:
+            continue
+        container = found.containers.get(item.service)
+        if item.volume and container is not None:
+            content = await volume_content(found.engine, item.volume, container, item.path)
+            if content is not None and content.whole and not content.files:
+                continue
+        words.append(item.words)
+    return words
 
 
 def _below(path: str, place: str) -> bool:

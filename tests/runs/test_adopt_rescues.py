@@ -47,7 +47,8 @@ def rescued(
         environ={},
     )
     outcome = cast(Any, SimpleNamespace(situation=situation, stack={}))
-    return rescues_of(outcome, definitions, new if active is None else active)
+    found, left = rescues_of(outcome, definitions, new if active is None else active)
+    return found, [item.words for item in left]
 
 
 def test_an_empty_volume_that_nobody_uses_gets_the_data() -> None:
