@@ -37,6 +37,7 @@ from disinto_tui.core.shadow import (
     covered_by,
     find_shadows,
     mounts_of,
+    normal,
 )
 from disinto_tui.core.shadow_paths import unsaved
 from disinto_tui.runs.health import service_of
@@ -141,6 +142,45 @@ async def switch_shadows(
         mounts = mounts_of(definitions.get(name) or {})
         found += find_shadows(ServiceFacts(name, reference, project, declared, before, mounts, attached))
     return tuple(item for item in found if item.severity != "note")
+
+
+async def switch_hides(
+    engine: Engine,
+    instance: Instance,
+    definitions: Mapping[str, Any],
+    containers: Sequence[Mapping[str, Any]],
+    image: LocalImage | None,
+) -> tuple[Shadow, ...]:
+    """What of an image to come would stay hidden below mounts: the switch would run the files that are in the mount.
+
+    Only at paths that the image does not declare, since what is mounted at the others is data; and only of an image
+    that is here, since no other can be looked into (`image` None: ()). What was looked into is remembered; a stack of
+    ours mounts nothing but declared paths, and is not looked into at all. Raises Unavailable, Failed.
+    """
+    if image is None:
+        return ()
+    declared = {normal(path) for path in image.volumes}
+    found: list[Shadow] = []
+    for inspect in containers:
+        name, running = service_of(inspect), str(inspect["Image"])
+        mounts = tuple(
+            item
+            for item in mounts_of(definitions.get(name) or {})
+            if item.target not in declared and item.source != item.target  # the host's own path is no image's
+        )
+        if not mounts or running == image.id:
+            continue
+        targets = sorted({item.target for item in mounts})
+        after, before = await asyncio.gather(
+            _trees(engine, instance, image.id, targets), _trees(engine, instance, running, targets)
+        )
+        changed = tuple(
+            item for item in mounts if after.get(item.target, Tree()).changed(before.get(item.target, Tree()))
+        )
+        reference = image.tags[0] if image.tags else image.id
+        facts = ServiceFacts(name, reference, mounts=changed, trees=after, trees_before=before)
+        found += [item for item in find_shadows(facts) if item.kind == "hidden"]
+    return tuple(found)
 
 
 # -- which services, which images ------------------------------------------------------------------------------------

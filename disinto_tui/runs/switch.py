@@ -23,6 +23,7 @@ from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused, Unavailable
 from disinto_tui.core.image import ImageRef, local_name, parse_image, resolve_operator_input
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
+from disinto_tui.core.shadow import Shadow
 from disinto_tui.runs import preflight
 from disinto_tui.runs.env import Env, load_env, refuse_both, with_pin
 from disinto_tui.runs.health import container_state, service_of
@@ -34,7 +35,7 @@ from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.ops_files import file_mode, replacement
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.project import Found, find_project
-from disinto_tui.runs.shadows import switch_shadows
+from disinto_tui.runs.shadows import switch_hides, switch_shadows
 from disinto_tui.runs.versions import Resolved, chains_here, pull_bytes, resolve
 
 HEALTH_SECONDS = 180.0
@@ -267,9 +268,13 @@ async def _plan(
     )
     declared = wanted.declared if local is None else local.volumes
     moving = [item for item in live if service_of(item) in services]
-    shadows = (
-        () if settled else await switch_shadows(engine, found.name, definitions, moving, plain, declared)
-    )
+    shadows: tuple[Shadow, ...] = ()
+    if not settled:
+        left, hidden = await asyncio.gather(
+            switch_shadows(engine, found.name, definitions, moving, plain, declared),
+            switch_hides(engine, instance, definitions, moving, local),
+        )
+        shadows = (*left, *hidden)
     title = "Roll back" if request.kind == "rollback" else "Switch"
     plan = Plan(
         request.kind,

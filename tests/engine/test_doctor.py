@@ -254,6 +254,17 @@ def test_shadow_that_a_switch_would_make_is_said_in_its_plan(ground: Ground) -> 
     assert "/extra is a volume of its image since this version" in said.out, said.out + said.err
 
 
+def test_a_mount_over_the_code_that_a_switch_changes_is_said_in_its_plan(ground: Ground) -> None:
+    """A checkout mounted over the image's code, as early files have it: the switch would run the old one."""
+    code = f"    volumes: ['{ground.factory.directory}/site:/home/agent/disinto']\n"
+    with ground.override(QUICK + code):
+        said = ground.factory.cli("use", "v0.1.0", "--dry-run")
+    assert "is mounted over /home/agent/disinto, where" in said.out, said.out + said.err
+    assert "(VERSION)" in said.out and "they are hidden" in said.out
+    said = ground.factory.cli("use", "v0.1.0", "--dry-run")
+    assert said.code == 0 and "is mounted over" not in said.out
+
+
 def test_service_that_is_stopped(ground: Ground) -> None:
     staging = ground.engine.ids(
         "container",
