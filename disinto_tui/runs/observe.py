@@ -34,6 +34,7 @@ from disinto_tui.runs.env import read_env as read_env  # noqa: PLC0414  # others
 from disinto_tui.runs.expiries import expiring
 from disinto_tui.runs.health import container_state, service_of, started_at
 from disinto_tui.runs.holder import describe
+from disinto_tui.runs.pin import KEEP_REPOSITORY
 from disinto_tui.runs.pin import pinned_reference as pinned_reference  # noqa: PLC0414  # others find it here
 from disinto_tui.runs.project import (
     PROJECT_LABEL,
@@ -132,7 +133,7 @@ async def observe(instance: Instance, *, endpoint: str | None = None) -> Instanc
         endpoint,
         _mode(composed.resolved),
         pinned=env.get("AGENTS_IMAGE", ""),
-        pinned_version=_tag_of(env.get("AGENTS_IMAGE", "")),
+        pinned_version=pinned_version(env.get("AGENTS_IMAGE", ""), images),
         running_versions=("unknown",) if isinstance(found, Refused) else _running(services),
         forge_url=env.get("FORGE_URL", ""),
         engine_version=answered,
@@ -260,6 +261,15 @@ def version_of(image: LocalImage | None, wanted: str = "") -> str:
     tags = [tag for tag in image.tags if _tag_of(tag)]
     preferred = sorted(tags, key=lambda tag: (tag != wanted, classify_tag(_tag_of(tag)) == "other", tag))
     return _tag_of(preferred[0]) if preferred else ""
+
+
+def pinned_version(pin: str, images: Mapping[str, LocalImage]) -> str:
+    """The version that the value of AGENTS_IMAGE means: its tag. Under a name of ours (of an image that was built here,
+    and adopted) the tag is an image id: then what the image says of itself, when the engine has it."""
+    tag = _tag_of(pin)
+    if not tag or not parse_image(pin).repository.startswith(f"{KEEP_REPOSITORY}/"):
+        return tag
+    return version_of(images.get(pin), pin) or tag
 
 
 def _tag_of(reference: str) -> str:
