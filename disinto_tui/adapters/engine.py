@@ -371,9 +371,9 @@ class Engine:
         """Start one that stands still. Raises Failed when it cannot be."""
         await self.call(lambda client: client.start(container_id))
 
-    async def remove_container(self, container_id: str) -> None:
-        """Remove one stopped container; its volumes stay."""
-        await self.call(lambda client: client.remove_container(container_id))
+    async def remove_container(self, container_id: str, *, anonymous: bool = False) -> None:
+        """Remove one stopped container; its volumes stay, or with `anonymous` those go that nobody named."""
+        await self.call(lambda client: client.remove_container(container_id, v=anonymous))
 
     async def tail(self, container_id: str, lines: int = 20) -> list[str]:
         """The last lines a container printed, stdout and stderr together; [] when it is gone."""

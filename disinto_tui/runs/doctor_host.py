@@ -187,7 +187,7 @@ async def env(ground: Ground) -> Sequence[Remark]:
     if data is None:
         text = "there is no .env, so every service starts without its settings"
         return [Remark("problem", text, _PUT_BACK[:1].upper() + _PUT_BACK[1:])]
-    found += name_remarks(opened.values)
+    found += [*name_remarks(opened.values), *shell_remarks(opened.values, os.environ)]
     lines = env_remarks(opened.name, lint(data, environ={}))
     return [*found, *(item for item in lines if not found or item.state != "ok")]
 
@@ -212,6 +212,22 @@ def name_remarks(values: Mapping[str, str]) -> list[Remark]:
             )
             found.append(Remark("warning", text, cure))
     return found
+
+
+def shell_remarks(values: Mapping[str, str], environ: Mapping[str, str]) -> list[Remark]:
+    """Variables that this shell exports with another value: they beat the file in a hand-typed `docker compose`."""
+    names = sorted(
+        name
+        for name, value in values.items()
+        if name != "AGENTS_IMAGE" and environ.get(name, value) != value  # told beside the pin
+    )
+    if not names:
+        return []
+    listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    text = (
+        f"this shell exports {listed} with another value, which a hand-typed `docker compose` here would use"
+    )
+    return [Remark("warning", text, f"unset {' '.join(names)}")]
 
 
 def env_remarks(name: str, findings: Sequence[Finding]) -> list[Remark]:

@@ -35,9 +35,12 @@ async def leftovers(ground: Ground) -> Sequence[Remark]:
     remarks = container_remarks(everything.containers, await ground.definitions_or_none() or {})
     looks = await looks_left(engine)
     if looks:
-        text = f"{len(looks)} containers of a look into images that was killed"
+        count = f"{len(looks)} container{'' if len(looks) == 1 else 's'}"
+        text = f"{count} of a look into images that was killed"
         remarks.append(
-            Remark("warning", text, f"docker rm -v {' '.join(item[:12] for item in looks)}", _remove(looks))
+            Remark(
+                "warning", text, f"docker rm -v {' '.join(item[:12] for item in looks)}", _remove(looks, text)
+            )
         )
     for path in unfinished_files(ground.instance):
         text = f"{path.name} was being written when its writer was killed; the file itself is whole"
@@ -56,7 +59,7 @@ def container_remarks(
         identity, service = str(inspect["Id"]), service_of(inspect)
         if is_leftover(inspect):
             text = f"{name} was left by a recreate that was interrupted, and never ran"
-            remarks.append(Remark("warning", text, f"docker rm {name}", _remove([identity])))
+            remarks.append(Remark("warning", text, f"docker rm {name}", _remove([identity], text)))
         elif labels.get(f"{_COMPOSE}oneoff") == "True":
             if state in ("exited", "created", "dead"):
                 text = f"{name} is what is left of a `docker compose run {service}`"
@@ -68,7 +71,7 @@ def container_remarks(
     return remarks
 
 
-def _remove(containers: Sequence[str]) -> tuple[Step, ...]:
+def _remove(containers: Sequence[str], why: str) -> tuple[Step, ...]:
     params = {"containers": list(containers)}
     names = ", ".join(item[:12] for item in containers)
     return (
@@ -77,7 +80,7 @@ def _remove(containers: Sequence[str]) -> tuple[Step, ...]:
             f"Remove {names}",
             "remove-leftovers",
             params,
-            "made, and never started",
+            why,
         ),
     )
 

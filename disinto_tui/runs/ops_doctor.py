@@ -68,7 +68,8 @@ def _set(path: Path, bits: int) -> None:
 
 
 class RemoveLeftovers:
-    """`containers`: ids of containers that were made in the midst of something and never ran. No volume goes."""
+    """`containers`: ids of containers that were made in the midst of something and never ran. No volume that a service
+    may have goes with them."""
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """They are gone."""
@@ -87,7 +88,9 @@ class RemoveLeftovers:
             labels = (inspect.get("Config") or {}).get("Labels") or {}
             look = LOOK_LABEL in labels and (inspect.get("State") or {}).get("Status") == "created"
             if look or is_leftover(inspect):
-                await engine.remove_container(identity)
+                # What a look was made with holds a copy of the image's files alone; a leftover of a recreate may hold
+                # the very volumes that the service has.
+                await engine.remove_container(identity, anonymous=look)
                 ctx.say(f"removed {name}")
             else:
                 ctx.say(f"{name} stays: it is something else by now")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from disinto_tui.adapters.engine_look import LOOK_LABEL
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.runs.doctor import examine
 from tests.engine.conftest import SampleImages
@@ -294,6 +295,24 @@ def test_heartbeat_that_stands_still(ground: Ground) -> None:
     assert poll(20, lambda: ground.look("health")["health"]["state"] == "ok")
 
 
+def test_a_service_that_dies_and_comes_back(ground: Ground) -> None:
+    project = ground.factory.project
+    made = ground.engine.docker(
+        "run", "-d", "--restart", "always", "--label", f"com.docker.compose.project={project}",
+        "--label", "com.docker.compose.oneoff=False", "--label", "com.docker.compose.service=dies",
+        "--label", f"com.docker.compose.project.working_dir={ground.factory.directory}",
+        "--entrypoint", "sh", ground.images.reference("v0.2.0"), "-c", "exit 3",
+    ).stdout.strip()  # fmt: skip
+    try:
+        assert poll(20, lambda: int(str(inspect(ground.engine, "container", made)["RestartCount"])) > 2)
+        remark = ground.remark("restarts")
+        orphan = ground.remark("leftovers")
+    finally:
+        ground.engine.docker("rm", "-fv", made)
+    assert remark["state"] == "problem" and "dies restarts in a loop" in remark["text"]
+    assert "is in no compose file any more" in orphan["text"] and not orphan["fixable"]
+
+
 def test_leftover_of_a_recreate_and_an_image_without_its_name_are_mended_by_fix(ground: Ground) -> None:
     project = ground.factory.project
     kept = f"disinto-kept/{project}:v0.1.0"
@@ -309,16 +328,23 @@ def test_leftover_of_a_recreate_and_an_image_without_its_name_are_mended_by_fix(
         "--label", f"com.docker.compose.project.working_dir={ground.factory.directory}",
         ground.images.reference("v0.2.0"),
     ).stdout.strip()  # fmt: skip
+    look = ground.engine.docker(
+        "create", "-v", "/of-the-image", "--label", f"{LOOK_LABEL}=1000", "--label", ground.engine.label,
+        ground.images.reference("v0.2.0"),
+    ).stdout.strip()  # fmt: skip
+    volume = inspect(ground.engine, "container", look)["Mounts"][0]["Name"]  # type: ignore[index]
     try:
         remark = ground.remark("leftovers")
         assert remark["fixable"] and "left by a recreate" in remark["text"]
         said = ground.factory.cli("doctor", "leftovers", "kept", "--fix", "--yes")
         assert said.code == 0, said.out + said.err
         assert ground.engine.docker("inspect", made, check=False).returncode != 0
+        assert ground.engine.docker("inspect", look, check=False).returncode != 0
+        assert ground.engine.docker("volume", "inspect", volume, check=False).returncode != 0
         assert ground.engine.docker("inspect", ground.agents).returncode == 0
         assert names <= ground.engine.references()
     finally:
-        ground.engine.docker("rm", "-fv", made, check=False)
+        ground.engine.docker("rm", "-fv", made, look, check=False)
 
 
 def test_journal_with_a_run_that_cannot_be_read(ground: Ground) -> None:

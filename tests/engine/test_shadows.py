@@ -214,4 +214,4 @@ def test_a_look_that_was_killed_is_a_leftover(stack: Stack) -> None:
     try:
         assert made in asyncio.run(looks_left(Client(stack.engine.endpoint)))
     finally:
-        stack.engine.docker("rm", "-v", made)
+        stack.engine.docker("rm", "-v", made, check=False)  # a doctor elsewhere may have mended it

@@ -119,7 +119,7 @@ def test_names_choose_and_offline_leaves_out_what_crosses_the_network() -> None:
 
 
 def test_every_step_of_a_fix_is_an_operation_there_is() -> None:
-    steps = [*doctor_keep._remove(["a" * 64]), Step("m", "t", "modes"), Step("k", "t", "keep-image")]
+    steps = [*doctor_keep._remove(["a" * 64], "why"), Step("m", "t", "modes"), Step("k", "t", "keep-image")]
     assert {step.op for step in steps} <= set(OPERATIONS)
 
 

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import JournalWriter, create_run
 from disinto_tui.core.errors import DisintoError, Failed, Refused, Unavailable
+from disinto_tui.core.events import RunStarted, StepStarted
+from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs import doctor_host, doctor_keep, doctor_stack
-from disinto_tui.runs.doctor import examine
+from disinto_tui.runs.doctor import Report, examine, plan_fix
 from disinto_tui.runs.doctor_model import Check, Ground, Remark, carried_out
 from disinto_tui.runs.env import Env
+from disinto_tui.runs.holder import HolderView
 from disinto_tui.runs.project import ByHand, Found
 from tests.support.doctor import container, states
 
@@ -286,3 +290,46 @@ def test_a_command_for_a_path_with_a_blank_in_it_works_as_printed(tmp_path: Path
     (run / "plan.json").write_text("{")
     (remark,) = asyncio.run(doctor_keep.journal(Ground(Instance.at(place))))
     assert shlex.split(remark.cure)[:3] == ["mv", str(run), f"{place}/.disinto/"]
+
+
+def test_a_variable_that_the_shell_exports_differently_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("FORGE_TOKEN=hunter2\nPOLL_INTERVAL=300\nEMPTY=x\n")
+    monkeypatch.setenv("POLL_INTERVAL", "300")
+    assert states(env(tmp_path)) == ["ok"], "the same value is no matter"
+    monkeypatch.setenv("FORGE_TOKEN", "hunter3")
+    monkeypatch.setenv("EMPTY", "")
+    (remark,) = env(tmp_path)
+    assert (remark.state, remark.cure) == ("warning", "unset EMPTY FORGE_TOKEN")
+    assert "hunter" not in repr(remark)
+
+
+# -- the journal ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_stands_half_way_is_a_problem_with_two_commands(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    plan = Plan(
+        "switch", "Switch acme to v2", str(tmp_path), "acme", "unix:///s", (Step("pin", "P", "files"),)
+    )
+    writer = JournalWriter(create_run(instance, plan))
+    writer.write(RunStarted(100.0, "r", 1, 1.0, "an earlier boot"))
+    writer.write(StepStarted(100.0, "pin"))
+    writer.close()
+    (remark,) = asyncio.run(doctor_keep.journal(Ground(instance)))
+    assert remark.state == "problem" and "stopped half-way" in remark.text
+    assert remark.cure == "disinto resume, or disinto resume --undo"
+    with pytest.raises(Refused):
+        asyncio.run(plan_fix(instance, Report(str(tmp_path), (), 0.0)))
+
+
+@pytest.mark.parametrize(("state", "found"), [("left", "problem"), ("unknown", "warning"), ("busy", "ok")])
+def test_who_holds_the_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: Any, found: str
+) -> None:
+    held = HolderView(state, "pid 7 of root@vm", "root@vm", pid=7)
+    monkeypatch.setattr(doctor_keep, "describe", lambda _: held)
+    (remark,) = asyncio.run(doctor_keep.journal(Ground(Instance.at(tmp_path))))
+    assert remark.state == found
+    assert found == "ok" or remark.cure.startswith("disinto unlock")
