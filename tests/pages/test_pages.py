@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import fnmatch
 import re
 from functools import cache
 from pathlib import PurePosixPath
@@ -147,6 +147,10 @@ OF_A_FACTORY = re.compile(
 TOPS = {part for file in FILES for part in PurePosixPath(file.removeprefix("disinto_tui/")).parts[:1]}
 
 
+PLACES = {f"/{one}" for file in FILES for one in (file, *map(str, PurePosixPath(file).parents))}
+"""Every file and directory of the repository."""
+
+
 def paths(name: str) -> set[str]:
     """Inline code of a page that is a path in this repository: it begins or ends like one."""
     found = set()
@@ -162,15 +166,8 @@ def paths(name: str) -> set[str]:
 @every_page
 def test_files_of_the_repository_that_are_named_are_there(name: str) -> None:
     """By their path in it, or in the package."""
-    gone = []
-    for text in sorted(paths(name)):
-        pattern = f"*/{text.rstrip('/')}"
-        places = {PurePosixPath(f"/{file}") for file in FILES} | {
-            parent for file in FILES for parent in PurePosixPath(f"/{file}").parents
-        }
-        if not any(place.match(pattern) for place in places):
-            gone.append(text)
-    assert gone == []
+    gone = {text for text in paths(name) if not fnmatch.filter(PLACES, f"*/{text.rstrip('/')}")}
+    assert gone == set()
 
 
 # -- exit codes ----------------------------------------------------------------------------------------------------
@@ -275,17 +272,9 @@ def test_project_files_that_are_shown_are_ones(name: str) -> None:
 
 
 def test_symbols_of_the_architecture_are_in_the_code() -> None:
-    """Inline code with a capital inside (`StackInputs`), a call or a dot (`Step.atomic`) names something there is."""
-    names = {
-        node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.name
-        for file, text in TEXTS.items()
-        if file.startswith("disinto_tui/") and file.endswith(".py")
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.Name, ast.Attribute, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-    }
-    fields = {word for word in code_words() if word.isidentifier()}
+    """Inline code with a capital first (`StackInputs`), or with a dot (`Step.atomic`), names something there is."""
+    known = code_words()
     for one in page("docs/architecture.md").inline:
         found = re.fullmatch(r"([A-Z][a-z]+(?:[A-Z][a-z]+)*)(?:\.(\w+))?", one.text)
         if found:
-            assert found[1] in names, one
-            assert found[2] is None or found[2] in fields, one
+            assert found[1] in known and found[2] in {None, *known}, one
