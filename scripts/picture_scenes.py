@@ -270,14 +270,16 @@ _SAID: Mapping[str, Remark] = {
     "health": Remark("problem", "woodpecker-agent is restarting", "disinto logs woodpecker-agent"),
     "heartbeat": Remark("ok", "the loop of agents turned 2 s ago"),
     "restarts": Remark(
-        "warning", "woodpecker-agent was restarted 4 times since it was made", "disinto logs woodpecker-agent"
+        "problem",
+        "woodpecker-agent restarts in a loop (4 times, last exit code 1)",
+        "disinto logs woodpecker-agent",
     ),
     "leftovers": Remark("ok", "nothing was left behind"),
     "kept": Remark("ok", "v0.2.9 is here to go back to, offline too"),
     "journal": Remark("ok", "no run stands half-way, nobody holds the instance"),
     "backups": Remark("ok", "4 files as they were, 12 kB, the newest 3 d old"),
 }
-"""As the doctor says it; recorded from a healthy factory, with three things that are not."""
+"""As the doctor says it; recorded from a healthy factory, with some things that are not."""
 
 
 async def _examine(_: Instance, tell: Callable[[Result], None]) -> Report:
@@ -401,7 +403,7 @@ SCENES: Mapping[str, Scene] = {
         "a request", (84, 24), on(lambda: RequestScreen("v0.4.0", follow=_follow)), words("approved")
     ),
     "doctor": Scene(
-        "doctor", (92, 36), on(lambda: DoctorScreen(examine=_examine)), words("1 broken", "Backups")
+        "doctor", (92, 36), on(lambda: DoctorScreen(examine=_examine)), words("2 broken", "Backups")
     ),
     "init-token": Scene("init: token", (84, 24), *_init(0, "bundled forge")),
     "init-config": Scene("init: config", (84, 24), *_init(1, "externl", bad=True)),

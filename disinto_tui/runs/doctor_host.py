@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,24 @@ _CLOCK_SECONDS = 3.0
 """How long each that is asked for the time may take."""
 _SHOWN = 6
 _PUT_BACK = "put it back from .disinto/runs/*/backup/, or `disinto init CONFIG`."
-_OLD_NAMES = {"CODEBERG_TOKEN": "FORGE_TOKEN", "REVIEW_BOT_TOKEN": "FORGE_REVIEW_TOKEN"}
-"""Tokens under names of earlier times. (`core/lineage.py` has all old names; loading it takes too long here.)"""
+OLD_NAMES = frozenset(
+    [
+        "CLAUDE_BIN_DIR",
+        "CODEBERG_BOT_USERNAMES",
+        "CODEBERG_REPO",
+        "CODEBERG_TOKEN",
+        "DISINTO_IMAGE_TAG",
+        "ENABLE_LLAMA_AGENT",
+        "FORGE_PASS_LLAMA",
+        "FORGE_TOKEN_DEVQWEN",
+        "FORGE_TOKEN_LLAMA",
+        "GARDENER_INTERVAL",
+        "REVIEW_BOT_TOKEN",
+        "WOODPECKER_DB_PASSWORD",
+    ]
+)
+"""The names that `core/lineage.py` knows from earlier times: it is loaded (0.1 s) only where there is one of them."""
+_TOLD_ELSEWHERE = ("DISINTO_IMAGE_TAG", "ENABLE_LLAMA_AGENT")
 _ELSEWHERE = (
     "GITHUB_TOKEN",
     "GHCR_TOKEN",
@@ -189,7 +205,7 @@ async def env(ground: Ground) -> Sequence[Remark]:
         return [Remark("problem", text, _PUT_BACK[:1].upper() + _PUT_BACK[1:])]
     found += [*name_remarks(opened.values), *shell_remarks(opened.values, os.environ)]
     lines = env_remarks(opened.name, lint(data, environ={}))
-    return [*found, *(item for item in lines if not found or item.state != "ok")]
+    return [*lines, *found]
 
 
 def name_remarks(values: Mapping[str, str]) -> list[Remark]:
@@ -198,10 +214,7 @@ def name_remarks(values: Mapping[str, str]) -> list[Remark]:
     if values.get("ENABLE_LLAMA_AGENT") == "1":
         text = "ENABLE_LLAMA_AGENT is 1: agents of today refuse to start with it"
         found.append(Remark("problem", text, "Take it out; a local-model agent stands in projects/*.toml."))
-    for name, today in _OLD_NAMES.items():
-        if values.get(name) and not values.get(today):
-            text = f"{name} is an old name of {today}, which is not set: agents of today read that alone"
-            found.append(Remark("warning", text, f"Write it as {today} (`disinto adopt` does)."))
+    found += _old_names(values)
     for name in _ELSEWHERE:
         if values.get(name):
             text = (
@@ -212,6 +225,22 @@ def name_remarks(values: Mapping[str, str]) -> list[Remark]:
             )
             found.append(Remark("warning", text, cure))
     return found
+
+
+def _old_names(values: Mapping[str, str]) -> Iterator[Remark]:
+    """Names of earlier times: a warning where nobody reads the value any more that somebody needs, else a word."""
+    present = [name for name in values if name in OLD_NAMES and name not in _TOLD_ELSEWHERE]
+    if not present:
+        return
+    from disinto_tui.core.lineage import LEGACY, RENAMED
+
+    for name in present:
+        today, words = LEGACY[name]
+        if name in RENAMED and values[name] and not values.get(today):
+            text = f"{name} is an old name of {today}, which is not set: agents of today read that alone"
+            yield Remark("warning", text, f"Write it as {today} (`disinto adopt` does).")
+        else:
+            yield Remark("ok", f"{name} is from earlier times: {words}{f', {today} counts' if today else ''}")
 
 
 def shell_remarks(values: Mapping[str, str], environ: Mapping[str, str]) -> list[Remark]:

@@ -14,6 +14,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, create_run
 from disinto_tui.core.errors import DisintoError, Failed, Refused, Unavailable
 from disinto_tui.core.events import RunStarted, StepStarted
+from disinto_tui.core.lineage import LEGACY
 from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs import doctor_host, doctor_keep, doctor_stack
 from disinto_tui.runs.doctor import Report, examine, plan_fix
@@ -266,14 +267,27 @@ def test_a_sealed_env_that_cannot_be_opened_is_not_called_missing(
 def test_names_that_have_no_business_in_env_are_told_without_their_values(tmp_path: Path) -> None:
     lines = ["ENABLE_LLAMA_AGENT=1", "GITHUB_TOKEN=hunter2", "REVIEW_BOT_TOKEN=hunter2"]
     (tmp_path / ".env").write_text("\n".join(lines) + "\n")
-    remarks = env(tmp_path)
+    remarks = [item for item in env(tmp_path) if item.state != "ok"]
     assert states(remarks) == ["problem", "warning", "warning"]
     assert [line.partition("=")[0] in item.text for line, item in zip(
         ["ENABLE_LLAMA_AGENT", "REVIEW_BOT_TOKEN", "GITHUB_TOKEN"], remarks, strict=True
     )] == [True] * 3  # fmt: skip
     assert "hunter2" not in repr(remarks)
     (tmp_path / ".env").write_text("REVIEW_BOT_TOKEN=a\nFORGE_REVIEW_TOKEN=a\nENABLE_LLAMA_AGENT=0\n")
-    assert states(env(tmp_path)) == ["ok"], "the new name counts, and nothing is switched on"
+    assert states(env(tmp_path)) == ["ok", "ok"], "the new name counts, and nothing is switched on"
+    assert "REVIEW_BOT_TOKEN is from earlier times: an old name, FORGE_REVIEW_TOKEN counts" in repr(
+        env(tmp_path)
+    )
+
+
+def test_every_old_name_is_known() -> None:
+    assert set(LEGACY) == doctor_host.OLD_NAMES
+    values = dict.fromkeys(LEGACY, "hunter2")
+    told = repr(doctor_host.name_remarks(values)) + repr(
+        doctor_stack._of_tag({**values, "AGENTS_IMAGE": PIN})
+    )
+    assert all(name in told for name in LEGACY if name != "ENABLE_LLAMA_AGENT")
+    assert "hunter2" not in told.replace("DISINTO_IMAGE_TAG is hunter2", ""), "a tag is no secret"
 
 
 def test_a_command_for_a_path_with_a_blank_in_it_works_as_printed(tmp_path: Path) -> None:
@@ -300,7 +314,7 @@ def test_a_variable_that_the_shell_exports_differently_is_named(
     assert states(env(tmp_path)) == ["ok"], "the same value is no matter"
     monkeypatch.setenv("FORGE_TOKEN", "hunter3")
     monkeypatch.setenv("EMPTY", "")
-    (remark,) = env(tmp_path)
+    remark = env(tmp_path)[-1]
     assert (remark.state, remark.cure) == ("warning", "unset EMPTY FORGE_TOKEN")
     assert "hunter" not in repr(remark)
 
