@@ -18,6 +18,7 @@ from disinto_tui.runs.echo import echoed
 from disinto_tui.runs.env import env_now
 from disinto_tui.runs.health import Patience, Verdict, ended_well, service_of, unhealthy, watch
 from disinto_tui.runs.history import short
+from disinto_tui.runs.needs import stand
 from disinto_tui.runs.ops_stack import image_is_here, remove_leftovers, streamed
 from disinto_tui.runs.project import target_of_files
 from disinto_tui.runs.runner import Context
@@ -60,9 +61,10 @@ class SameTag:
 
 
 class Recreate:
-    """`services`, `reference`, `files`, `before`, `images`: exactly these services, on the image of `.env`.
+    """`services`, `reference`, `files`, `before`, `images`, `needs`: exactly these services, on the image of `.env`.
 
-    `before` is the pin they had and `images` the image id of each: what undo brings back, and verifies.
+    `before` is the pin they had and `images` the image id of each: what undo brings back, and verifies. `needs` is what
+    they depend on (`needs_of`).
     """
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
@@ -86,7 +88,7 @@ class Recreate:
         return "They run it already."
 
     async def run(self, ctx: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`up --no-deps` on those services, never cut short. Raises Failed."""
+        """`up` on those services and no other, never cut short. Raises Failed."""
         await remove_leftovers(ctx)
         await self._up(
             ctx, params, _target(ctx, params), "Nothing to do: the previous version is brought back."
@@ -94,7 +96,9 @@ class Recreate:
         return {}
 
     async def _up(self, ctx: Context, params: Mapping[str, Any], target: ComposeTarget, now: str) -> None:
-        command = up_command(target, params["services"], no_deps=True)
+        needs = params.get("needs") or {}
+        alone = not needs or not await stand(Engine(ctx.plan.endpoint), target, needs)
+        command = up_command(target, params["services"], no_deps=alone)
         await asyncio.shield(streamed(ctx, command, "The services could not be recreated.", now))
 
     async def undo(self, ctx: Context, params: Mapping[str, Any]) -> str | None:

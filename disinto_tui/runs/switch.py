@@ -31,6 +31,7 @@ from disinto_tui.runs.history import Entry, history, left_behind, short
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
 from disinto_tui.runs.lifecycle import factory_of, repository_of, require_stack, shell_override
+from disinto_tui.runs.needs import needs_of
 from disinto_tui.runs.observe import is_agents_service
 from disinto_tui.runs.ops_files import file_mode, replacement
 from disinto_tui.runs.ops_stack import image_is_here
@@ -263,9 +264,10 @@ async def _plan(
     target_id = wanted.image or (local.id if local is not None else "")
     settled = new == old and bool(target_id) and set(images.values()) <= {target_id}
     well = {service_of(item) for item in live if container_state(item) in ("healthy", "running", "starting")}
-    steps = (
-        [] if settled else _steps(request, found, back, wanted, pin, services, images, here, old, new, well)
-    )
+    needs = needs_of(definitions, services)
+    steps: list[Step] = []
+    if not settled:
+        steps = _steps(request, found, back, wanted, pin, services, images, here, old, new, well, needs)
     declared = wanted.declared if local is None else local.volumes
     moving = [item for item in live if service_of(item) in services]
     shadows: tuple[Shadow, ...] = ()
@@ -321,6 +323,7 @@ def _steps(
     old: bytes,
     new: bytes,
     well: Collection[str],
+    needs: Mapping[str, str],
 ) -> list[Step]:
     plain = local_name(pin)
     steps: list[Step] = []
@@ -355,6 +358,7 @@ def _steps(
             "before": before,
             "images": dict(images),
             "well": [name for name in services if name in well],
+            "needs": needs,
         }
         steps.append(Step("recreate", "Recreate", "recreate", recreate, "their image changes", atomic=True))
         watch = {"services": services, "reference": plain, "timeout": HEALTH_SECONDS, "soak": request.soak}

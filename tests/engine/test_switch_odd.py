@@ -107,6 +107,42 @@ def test_a_failure_before_the_recreate_condemns_nobody(factory: Factory, engine:
     assert rows["v0.3.0"]["past"]["outcome"] in ("good", "unverified")
 
 
+NEEDS = "    depends_on:\n      edge:\n        condition: service_healthy\n"
+
+
+def drifted(factory: Factory) -> dict[str, list[str]]:
+    """Which services the status says are not as the files say."""
+    listed = factory.cli("status", "--json", "--offline").document["services"]
+    return {item["name"]: item["drift"] for item in listed if item["drift"]}
+
+
+@pytest.mark.slow
+def test_what_depends_on_others_is_not_called_changed_after_a_switch_and_they_stay(
+    factory: Factory, engine: Engine, sample_images: SampleImages
+) -> None:
+    """As agents depend on a bundled forge. An older Compose marks what `up --no-deps` makes as another definition, and
+    the next `up` would make it anew, agents at work or not."""
+    override = factory.directory / "docker-compose.override.yml"
+    kept = override.read_text()
+    override.write_text(kept.replace("  agents:\n", f"  agents:\n{NEEDS}", 1))
+    try:
+        assert factory.cli("up", "--yes").code == 0
+        edge = ident(engine, factory, "edge")
+        assert use(factory, "v0.3.0").code == 0
+        assert drifted(factory) == {}
+        odd(sample_images, "v1.1.2", "exit")
+        assert use(factory, "v1.1.2").code == 1  # and back
+        assert (drifted(factory), running(factory)) == ({}, ["v0.3.0"])
+        # A dependency that was changed and not applied is no part of a switch.
+        text = override.read_text()
+        override.write_text(text + "  edge:\n    environment:\n      CHANGED: 'yes'\n")
+        assert use(factory, "v0.2.0").code == 0
+        assert ident(engine, factory, "edge") == edge
+    finally:
+        override.write_text(kept)
+        assert factory.cli("up", "--yes").code == 0
+
+
 @pytest.mark.parametrize("argv", [("--soak", "-5"), ("--soak", "nan"), ("--deadline", "-1")])
 def test_spans_that_are_none_are_refused(factory: Factory, argv: tuple[str, str]) -> None:
     said = factory.cli("use", "v0.3.0", "--yes", *argv)
