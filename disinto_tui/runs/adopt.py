@@ -111,8 +111,7 @@ async def plan_adopt(request: AdoptRequest) -> Prepared:
     env = _env(found, inputs, pin, carried)
     compose = dump_compose(new, tool_version=__version__)
     override = _override(request.instance, carried)
-    _refuse_unread(request.instance, found, override)
-    files = adopted_files(request.instance, inputs, toml, env, override, compose)
+    files = adopted_files(request.instance, inputs, toml, env, override, compose, found.found.files)
     stack = await validated(request.instance, files, found)
     await preflight.check_names(request.instance, stack, found.engine)
     if found.live:
@@ -157,23 +156,6 @@ async def _rebuilt(found: Situation, local: Mapping[str, str]) -> list[Dropped]:
         why = f"{name} was built anew since, and it is started; `docker tag {runs} {name}` first keeps what runs"
         told.append(Dropped(service, f"the image that runs ({runs})", why, True))
     return told
-
-
-def _refuse_unread(instance: Instance, found: Situation, override: bytes | None) -> None:
-    """COMPOSE_FILE in `.env` without the override: a hand-typed `docker compose` would not read what moves there."""
-    listed = found.found.env.values.get("COMPOSE_FILE", "")
-    there = override is not None or instance.override_file.exists()
-    if (
-        listed
-        and there
-        and str(instance.override_file) not in by_hand(instance, found.found.env.values).files
-    ):
-        raise Refused(
-            f"COMPOSE_FILE in .env leaves {instance.override_file.name} out.",
-            "What is yours moves there, and `docker compose`, typed here, would start the stack without it.",
-            f"Take COMPOSE_FILE out of .env, or add {instance.override_file.name} to it, then adopt again.",
-            code="compose.files",
-        )
 
 
 async def _running_agents(found: Situation) -> tuple[str, str]:
@@ -296,6 +278,11 @@ def _env(found: Situation, inputs: StackInputs, pin: Pin, carried: Carried) -> E
         tag = parse_image(pin.reference).tag or "latest"
         env = env.set("DISINTO_IMAGE_TAG", tag) if read and not pin.keep else env
         env = env if read else env.unset("DISINTO_IMAGE_TAG")
+    if "COMPOSE_FILE" in had and set(by_hand(found.instance, had).files) != {
+        str(found.instance.compose_file),
+        str(found.instance.override_file),
+    }:
+        env = env.unset("COMPOSE_FILE")  # what its files say is in the two from now on
     for name in RENAMED:
         today = LEGACY[name][0]
         if had.get(name) and not had.get(today):

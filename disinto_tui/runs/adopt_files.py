@@ -17,10 +17,9 @@ from disinto_tui.core.companions import TEMPLATES, companions
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.stack import StackInputs
 from disinto_tui.runs.adopt_look import Situation
+from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, source_mode
 from disinto_tui.runs.init_model import NewFile
 from disinto_tui.runs.ops_files import file_mode
-
-OVERRIDE = "docker-compose.override.yml"
 
 
 def adopted_files(
@@ -30,8 +29,12 @@ def adopted_files(
     env: EnvFile,
     override: bytes | None,
     compose: str,
+    sources: Sequence[str],
 ) -> list[NewFile]:
-    """The files to be, the compose file last. What is there and not ours to replace stays as it is."""
+    """The files to be, the compose file last. What is there and not ours to replace stays as it is.
+
+    `sources` are the files that the stack was made from.
+    """
     files = []
     if toml is not None:
         files.append(NewFile(f"projects/{toml[0]}", toml[1], note="a [factory] table at its end"))
@@ -45,10 +48,12 @@ def adopted_files(
     files.append(NewFile("docker-compose.yml", compose.encode(), note="made anew"))
     for item in files:
         # Who could read a file before can read it afterwards, but for `.env` when it is new.
-        # What was in the compose file may be a secret, and is in the override from now on.
-        known = "docker-compose.yml" if item.path == OVERRIDE else item.path
-        mode = file_mode(instance.path / item.path) or file_mode(instance.path / known)
+        mode = file_mode(instance.path / item.path)
         item.mode = int(mode, 8) if mode else 0o600 if item.secret else 0o644
+        together = source_mode(sources) if item.path == OVERRIDE or not mode else None
+        if together is not None and item.path in (OVERRIDE, COMPOSE):
+            # What was in one of them may be a secret, and is in the override from now on.
+            item.mode = item.mode & together if mode else together
     return files
 
 

@@ -19,10 +19,11 @@ from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.lineage import Lineage, build_inputs, recognise
 from disinto_tui.core.model import Project
 from disinto_tui.core.project import ProjectsReading, problems_error, read_projects
+from disinto_tui.runs.adopt_sources import check_merge, files_meant, refuse_bystanders
 from disinto_tui.runs.env import load_env, refuse_both
 from disinto_tui.runs.health import by_service, container_state, service_of
 from disinto_tui.runs.holder import refuse_unfinished
-from disinto_tui.runs.project import OTHER_NAMES, Found, find_project
+from disinto_tui.runs.project import Found, find_project
 
 NOMAD_PLACES = ("etc/nomad.d", "etc/nomad", "srv/disinto")
 
@@ -92,7 +93,8 @@ async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
             "Decrypt it to .env, move it away, adopt, and seal it again; every other command works with it as it is.",
             code="env.sealed",
         )
-    _refuse_files(instance, found)
+    found = files_meant(instance, found)
+    refuse_bystanders(instance, found)
     files = _read(found.files)
     project_files = tuple((path.name, path.read_bytes()) for path in instance.project_files())
     reading = read_projects(project_files)
@@ -109,6 +111,8 @@ async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
         resolved = await config(found.target(instance, engine.endpoint))
     except DisintoError as error:
         says = error.why
+    else:
+        await check_merge(found.target(instance, engine.endpoint), lineage.data, resolved)
     volumes = frozenset(str(item["Name"]) for item in await engine.call(_all_volumes))
     return Situation(
         instance,
@@ -167,39 +171,6 @@ def _refuse_nomad(found: Found, root: Path) -> None:
             "(`docker compose up -d`) and adopt it then.",
             code="nomad",
             details=signs,
-        )
-
-
-def _refuse_files(instance: Instance, found: Found) -> None:
-    others = [name for name in OTHER_NAMES if (instance.path / name).exists()]
-    if others:
-        better = "docker-compose.override.yml" if "override" in others[0] else "docker-compose.yml"
-        raise Refused(
-            f"There is a {others[0]} in {instance.path}.",
-            "A hand-typed `docker compose` there reads that file, and this tool writes docker-compose.yml.",
-            f"Rename it: `mv {others[0]} {better}` (what runs does not notice), then adopt again.",
-            code="compose.other_name",
-        )
-    if instance.override_file.exists() and not any(
-        os.path.realpath(path) == os.path.realpath(instance.override_file) for path in found.files
-    ):
-        raise Refused(
-            f"There is a {instance.override_file.name}, and the stack is not made from it.",
-            "After adopting it would be part of it, and it is written with what is yours.",
-            "Move it away when it is not meant; when it is, take COMPOSE_FILE out of .env and start the stack with it "
-            "once. Then adopt again.",
-            code="compose.override",
-        )
-    known = [str(instance.compose_file), str(instance.override_file)]
-    more = [path for path in found.files if os.path.realpath(path) not in map(os.path.realpath, known)]
-    if more and found.files:
-        names = ", ".join(Path(path).name for path in more)
-        raise Refused(
-            f"The stack is made from other files, too: {names}.",
-            "After adopting there are two, docker-compose.yml and docker-compose.override.yml.",
-            "Merge them into docker-compose.override.yml, take COMPOSE_FILE out of .env, "
-            "start it so once, and adopt it then.",
-            code="compose.files",
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.engine_look import volume_content
-from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core.image import local_name
 from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS, Finding
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
@@ -17,19 +17,20 @@ from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
 from disinto_tui.runs.adopt_data import Left, is_job, rescues_of
 from disinto_tui.runs.adopt_drift import drift, lost
-from disinto_tui.runs.adopt_files import OVERRIDE
 from disinto_tui.runs.adopt_look import Situation, image_names, mounted_at
+from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, left_behind, retired
 from disinto_tui.runs.health import container_state
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
-from disinto_tui.runs.ops_files import replacement
+from disinto_tui.runs.ops_files import digest, replacement
 from disinto_tui.runs.ops_stack import image_is_here
 from disinto_tui.runs.shadows import shadows_of
 
 if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Outcome
 
+_RETIRED = f"kept for `--undo`: Compose would read it in place of {COMPOSE} or {OVERRIDE}"
 _DIRECTORIES = ("projects", "state", SITE_DIRECTORY, CADDYFILE.rpartition("/")[0])
 
 
@@ -38,6 +39,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     found = outcome.situation
     instance = found.instance
     changes = [_change_of(instance, item) for item in outcome.files]
+    gone = retired(instance, found.found)
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
     started = active_services(definitions, found.found.env.values)
     active = {**started, **_turned_on(found, definitions)}
@@ -47,7 +49,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     drifted = drift(found.containers, images, found.resolved, found.found.name)
     pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
-    settled = all(item.action == "keep" for item in changes)
+    settled = all(item.action == "keep" for item in changes) and not gone
     steps = [] if settled else _steps(outcome, changes, rescues, pulls, active)
     dangers = [
         str(item) for item in found.lineage.findings if item.severity == "danger" and _is_so(found, item)
@@ -67,7 +69,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         found.found.name,
         found.engine.endpoint,
         tuple(steps),
-        tuple(changes),
+        (*changes, *(FileChange(name, "remove", note=_RETIRED) for name in gone)),
         _services(found, active, settled),
         tuple(pulls),
         downtime=_downtime(found, rescues) if found.live else "none, nothing runs",
@@ -239,6 +241,10 @@ def _notes(outcome: Outcome, drifted: list[str]) -> list[str]:
         )
     lines += [f"found: {item}" for item in lineage.findings if item.severity != "danger"]
     lines += drifted
+    lines += [
+        f"{path} stays and is not read any more: what it says goes over"
+        for path in left_behind(found.instance, found.found)
+    ]
     lines += [f"goes to docker-compose.override.yml: {text}" for text in outcome.carried.moved]
     meant = {_reason(outcome, change) for change in outcome.changes if change.danger}
     lines += [text for text in map(str, outcome.carried.dropped) if text not in meant]
@@ -351,6 +357,15 @@ def _steps(
     steps.append(
         Step("files", "Write files", "files", {"files": wanted}, "each backed up and replaced whole")
     )
+    gone = [
+        {"path": name, "content": digest(read_bytes(instance.path / name))}
+        for name in retired(instance, found.found)
+    ]
+    if gone:
+        move = {"files": gone, "run": ""}
+        steps.append(
+            Step("retire", "Move the old files away", "retire-files", move, "kept for `adopt --undo`")
+        )
     if found.live:
         # By name, where a profile that somebody turned on with `--profile` would keep them from being started.
         every = set(active) == set(

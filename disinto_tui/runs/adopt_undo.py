@@ -6,6 +6,7 @@ stays in its volumes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     pin = str(plan.facts["adopt"]["pin"])
     _refuse_changed(instance, run, files, pin)
     staged = _originals(instance, run, files)
+    moved = _moved(instance, run)
     before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
     made = [item for step in plan.steps if step.op == "directories" for item in step.params["directories"]]
     data = copied(plan.steps)
@@ -43,7 +45,12 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     back = {"files": put_back_files(instance, run.id, files), "directories": list(reversed(made))}
     # Nothing ran when it was adopted: what was started since is not of the old stack, and goes.
     stack = {**before, "ids": {}, "data": data, "act": True}
+    move = {"files": moved, "run": run.id, "back": True}
+    back_in = (
+        (Step("retired", "Move the old files back", "retire-files", move, "as they were"),) if moved else ()
+    )
     steps = (
+        *back_in,
         Step("files", "Put the files back", "put-back", back, "to the byte"),
         Step("stack", "Start the old stack", "old-stack", stack, "with the images it had", atomic=True),
     )
@@ -69,7 +76,10 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
             plan.project,
             plan.endpoint,
             steps,
-            tuple(_change(instance, item) for item in files),
+            (
+                *(_change(instance, item) for item in files),
+                *(FileChange(item["path"], "create", note="as it was") for item in moved),
+            ),
             tuple(services),
             downtime="about 0.5 s for each service" if before["live"] else "none, nothing ran before",
             undo="`disinto adopt` again",
@@ -176,6 +186,30 @@ def _originals(instance: Instance, run: RunDir, files: list[dict[str, Any]]) -> 
             )
         staged[item["path"]] = data
     return staged
+
+
+def _moved(instance: Instance, run: RunDir) -> list[dict[str, Any]]:
+    """The files that the adoption moved away. Raises Refused when one is gone, or another stands in its place."""
+    moved = [
+        dict(item) for step in run.plan().steps if step.op == "retire-files" for item in step.params["files"]
+    ]
+    for item in moved:
+        place = originals(instance, run.id) / item["path"]
+        if digest(read_bytes(place)) != item["content"]:
+            raise Refused(
+                f"The original {item['path']} is not there any more.",
+                f"{place} should be it, unchanged.",
+                "Restore it from a backup of your own.",
+                code="adopt.originals",
+            )
+        if os.path.lexists(instance.path / item["path"]):
+            raise Refused(
+                f"There is a new {item['path']} in {instance.path}.",
+                "It was not there when it was adopted, and the old one would take its place.",
+                "Move it away, then try again.",
+                code="adopt.changed",
+            )
+    return moved
 
 
 async def _refuse_images(engine: Engine, before: Mapping[str, Any]) -> None:

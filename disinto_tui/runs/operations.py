@@ -16,6 +16,7 @@ from disinto_tui.runs.ops_old_stack import OldStack
 from disinto_tui.runs.ops_request import RequestBranch, RequestFile, RequestPull
 from disinto_tui.runs.ops_restart import RestartAgents
 from disinto_tui.runs.ops_result import CommitResult
+from disinto_tui.runs.ops_retire import RetireFiles
 from disinto_tui.runs.ops_script import Script
 from disinto_tui.runs.ops_stack import (
     CheckCompose,
@@ -65,6 +66,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "old-stack": OldStack(),
     "rescue-data": RescueData(),
     "put-back": PutBack(),
+    "retire-files": RetireFiles(),
     "request-protection": RequestProtection(),
     "request-branch": RequestBranch(),
     "request-file": RequestFile(),

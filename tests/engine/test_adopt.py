@@ -192,7 +192,7 @@ def test_an_adoption_that_is_killed_is_finished_or_taken_back(
 @pytest.mark.parametrize(
     ("name", "text", "code", "words"),
     [
-        ("compose.yaml", "services: {}\n", 4, "mv compose.yaml docker-compose.yml"),
+        ("compose.yaml", "services: {}\n", 4, "and the stack is not made from it."),
         (".env.enc", "x", 4, "There are a .env and a .env.enc."),
         ("projects/shop.toml", "", 2, "shop.toml cannot be used."),
         ("docker-compose.yml", "services:\n  web:\n    image: nginx\n", 4, "not a factory's stack"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from disinto_tui.runs.adopt_sources import BASES, OVERRIDES
 from tests.engine.conftest import SampleImages, a_factory
 from tests.support.engine import Engine
 from tests.support.generations import SHAPES
@@ -51,13 +52,42 @@ def by_hand(text: str) -> str:
     return text.replace("\nvolumes:\n", f"{mine}volumes:\n  mine:\n", 1)
 
 
+def under_another_name(old: Old) -> None:
+    """Named as Compose prefers it, and an override beside it named alike."""
+    (old.directory / "docker-compose.yml").rename(old.directory / "compose.yaml")
+    (old.directory / "compose.yaml").chmod(0o640)
+    (old.directory / "compose.override.yml").write_text(MORE)
+
+
+def with_a_further_file(old: Old) -> None:
+    """COMPOSE_FILE in `.env` names one more, in a directory of its own."""
+    (old.directory / "deploy").mkdir()
+    (old.directory / "deploy/prod.yml").write_text(MORE)
+    with (old.directory / ".env").open("a") as env:
+        env.write("COMPOSE_FILE=docker-compose.yml:deploy/prod.yml\n")
+
+
+MORE = """services:
+  agents:
+    environment:
+      MINE: more
+    volumes:
+      - more:/more
+      - ./notes:/notes
+volumes:
+  more:
+"""
+
+
 @dataclass(frozen=True)
 class Case:
     """A generation. `edit` are an operator's changes; `ran` makes of the file the one that the stack was started from,
     where that is another (a generator ran again, a checkout updated); `start` goes before `up`; `built` are services
-    whose image was built here. What is expected: `let_go` are mounts that are not kept, on purpose (service, path);
-    `rescued` those whose data is copied first; `dropped` services that do not go over, and what runs of them is left
-    alone; `dangers` words of the plan; `holds` what a service must say of itself once it is adopted."""
+    whose image was built here; `arrange` changes the directory, whose compose file is `file` then.
+
+    What is expected: `let_go` are mounts that are not kept, on purpose (service, path); `rescued` those whose data is
+    copied first; `dropped` services that do not go over, and what runs of them is left alone; `dangers` words of the
+    plan; `holds` what agents must have in their environment once they are adopted."""
 
     shape: str
     edit: Callable[[str], str] = lean
@@ -66,6 +96,8 @@ class Case:
     env: str = ""
     toml: str = ""
     built: tuple[str, ...] = ()
+    arrange: Callable[[Old], None] = lambda old: None
+    file: str = "docker-compose.yml"
     let_go: tuple[tuple[str, str], ...] = ()
     rescued: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
@@ -87,7 +119,7 @@ CASES = (
         holds=("CLAUDE_TIMEOUT=99", "MINE=yes", "HAND_KEY=hunter2-in-clear"),
     ),
     Case("head", str, env="DISINTO_IMAGE_TAG=v0.1.0\n"),
-    Case("build-opt", built=BUILT),
+    Case("build-opt", built=BUILT, arrange=under_another_name, file="compose.yaml", holds=("MINE=more",)),
     # Upstream took its volume's declaration away one day; the container is of the file before.
     Case(
         "chat",
@@ -98,7 +130,13 @@ CASES = (
         dangers=("chat: the service is not kept",),
     ),
     Case("half-written", ran=without("agents-qwen"), toml=QWEN, built=BUILT),
-    Case("mixed", env="DISINTO_IMAGE_TAG=v0.1.0\n", toml=QWEN),
+    Case(
+        "mixed",
+        env="DISINTO_IMAGE_TAG=v0.1.0\n",
+        toml=QWEN,
+        arrange=with_a_further_file,
+        holds=("MINE=more",),
+    ),
     Case(
         "tracked",
         let_go=(CHECKOUT,),
@@ -149,7 +187,8 @@ def old(
         change=lambda text: case.edit(quick(text)),
     )
     images = built_here(stack, names, case.built)
-    file = stack.directory / "docker-compose.yml"
+    case.arrange(stack)
+    file = stack.directory / case.file
     text = file.read_text()
     try:
         file.write_text(case.ran(text))
@@ -165,7 +204,14 @@ def test_a_running_stack_is_adopted_switched_twice_and_undone(
 ) -> None:
     shape = SHAPES[case.shape]
     assert old.accepted() == shape.valid
-    plan = there_and_back(old, case, [sample_images.reference(name) for name in ("v0.2.0", "v0.3.0")])
+    wanted = [sample_images.reference(name) for name in ("v0.2.0", "v0.3.0")]
+
+    def adopted() -> None:
+        there = {name for name in (*BASES, *OVERRIDES) if (old.directory / name).exists()}
+        assert there <= {"docker-compose.yml", "docker-compose.override.yml"}
+        assert "COMPOSE_FILE" not in (old.directory / ".env").read_text()
+
+    plan = there_and_back(old, case, wanted, adopted)
     # What upstream kept in git is known by its name for Forgejo, which a test must not take.
     found = plan["facts"]["adopt"]
     assert (found["generation"], found["mode"]) == (shape.generation.replace("tracked", "hand"), shape.mode)
@@ -342,4 +388,6 @@ def sources(documents: dict[str, dict[str, Any]], case: Case) -> dict[tuple[str,
 
 def mounted(name: str) -> bool:
     """Whether containers write it: a bind mount of the stack's, or the agents' states."""
-    return name.startswith(("data/", "disinto/")) or (name.startswith("state/") and "-active" not in name)
+    return name.startswith(("data/", "disinto/", "notes/")) or (
+        name.startswith("state/") and "-active" not in name
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -14,10 +12,8 @@ from disinto_tui.adapters.process import Command, Result
 from disinto_tui.core.carry import Carried
 from disinto_tui.core.errors import Refused
 from disinto_tui.core.lineage import recognise
-from disinto_tui.runs.adopt import _override, _refuse_unread
-from disinto_tui.runs.adopt_look import _read, _refuse, _refuse_files
-from disinto_tui.runs.env import Env
-from disinto_tui.runs.project import ByHand, Found
+from disinto_tui.runs.adopt import _override
+from disinto_tui.runs.adopt_look import _read, _refuse
 
 OVERRIDE = "docker-compose.override.yml"
 
@@ -27,33 +23,6 @@ def files(place: Path, **texts: str) -> Instance:
     for name, text in texts.items():
         (place / name.replace("__", ".")).write_text(text)
     return Instance.at(place)
-
-
-def test_an_override_that_the_stack_is_not_made_from_is_not_written_over(tmp_path: Path) -> None:
-    """`COMPOSE_FILE=docker-compose.yml`: what stands in the override was never part of the stack."""
-    instance = files(tmp_path)
-    instance.override_file.write_text("services: {mine: {image: x}}\n")
-    found = Found("x", (), (str(instance.compose_file),), ByHand("x", ()), Env("none"))
-    with pytest.raises(Refused) as caught:
-        _refuse_files(instance, found)
-    assert caught.value.code == "compose.override"
-    both = (str(instance.compose_file), str(instance.override_file))
-    _refuse_files(instance, Found("x", (), both, ByHand("x", ()), Env("none")))
-
-
-def test_a_compose_file_variable_that_leaves_the_override_out_is_refused(tmp_path: Path) -> None:
-    instance = files(tmp_path)
-
-    def situation(value: str) -> Any:
-        env = SimpleNamespace(values={"COMPOSE_FILE": value} if value else {})
-        return cast(Any, SimpleNamespace(found=SimpleNamespace(env=env)))
-
-    with pytest.raises(Refused) as caught:
-        _refuse_unread(instance, situation("docker-compose.yml"), b"services: {}\n")
-    assert caught.value.code == "compose.files"
-    _refuse_unread(instance, situation(f"docker-compose.yml:{OVERRIDE}"), b"services: {}\n")
-    _refuse_unread(instance, situation("docker-compose.yml"), None)  # nothing of anybody's moves
-    _refuse_unread(instance, situation(""), b"services: {}\n")
 
 
 @pytest.mark.parametrize("text", ["# of mine, nothing yet\n", "services: {}\n", "# mine\nservices:\n", ""])
