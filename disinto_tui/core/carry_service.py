@@ -328,6 +328,8 @@ class ServicePart:
             more = value
             if isinstance(value, list) and isinstance(mine, list) and key not in ("command", "entrypoint"):
                 more = Override(value) if self.facts.exact else [item for item in value if item not in mine]
+            if key == "healthcheck" and isinstance(value, Mapping) and "test" in value:
+                more = OverrideTable(value)  # a check of its own, and not with the pace of ours
             yield key, more
             self._moved(f"{key}" + (f" {value}" if key in SHOWN else ""))
         for key in self.new:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -149,6 +150,11 @@ _EDITS = st.lists(
         st.tuples(_SERVICES, st.just("port"), st.integers(20000, 30000)),
         st.tuples(_SERVICES, st.just("key"), st.sampled_from(sorted(_KEYS))),
         st.tuples(_NAMES.map(str.lower), st.just("service"), st.just("busybox:1")),
+        st.tuples(_SERVICES, st.just("check"), st.sampled_from(["7s", "99s"])),
+        st.tuples(_SERVICES, st.just("depends"), _SERVICES),
+        st.tuples(_SERVICES, st.just("network"), _NAMES.map(str.lower)),
+        st.tuples(_SERVICES, st.just("option"), st.sampled_from(["ro", "nocopy", "z"])),
+        st.tuples(_SERVICES, st.just("command"), st.sampled_from([["sh", "-c", "x"], "echo a; b"])),
     ),
     min_size=1,
     max_size=5,
@@ -169,6 +175,24 @@ def edited(data: dict[str, Any], edits: list[Edit]) -> dict[str, Any]:
             service["ports"] = [*service.get("ports", []), f"{what}:{what}"]
         elif kind == "key":
             service[what] = _KEYS[what]
+        elif kind == "check":
+            service["healthcheck"] = {
+                "test": ["CMD", "true"],
+                **service.get("healthcheck", {}),
+                "interval": what,
+            }
+        elif kind == "depends":
+            depends = forms.depends(service.get("depends_on"))
+            service["depends_on"] = {
+                key: {"condition": how} for key, how in {**depends, what: "service_healthy"}.items()
+            }
+        elif kind == "network":
+            service["networks"] = [*forms.names(service.get("networks")), what]
+            data["networks"] = {**(data.get("networks") or {}), what: None}
+        elif kind == "option":
+            service["volumes"] = [*service.get("volumes", []), f"./optional:/optional:{what}"]
+        elif kind == "command":
+            service["command"] = what
     return data
 
 
@@ -188,8 +212,25 @@ def is_there(after: dict[str, Any], old: dict[str, Any], edits: list[Edit]) -> N
         elif kind == "key":
             got = now[what]
             assert forms.plain(got) == forms.plain(was[what]), (what, got)
+        elif kind == "check":
+            assert now["healthcheck"] == was["healthcheck"]
+        elif kind == "depends":
+            assert forms.depends(now["depends_on"])[what] == "service_healthy"
+        elif kind == "network":
+            assert what in forms.names(now["networks"])
+            assert what in after["networks"]
+        elif kind == "option":
+            item = next(item for item in was["volumes"][::-1] if "/optional:" in str(item))
+            assert item in now["volumes"]
+        elif kind == "command":
+            assert now["command"] == was["command"]
         else:
             assert now["image"] == "busybox:1"
+
+
+@cache
+def _upstreams(name: str) -> dict[str, Any]:
+    return read_compose(SHAPES[name].text).data
 
 
 def _full_edge() -> str:
@@ -206,11 +247,10 @@ def test_hand_edits_of_a_file_of_ours_are_never_lost(edits: list[Edit]) -> None:
     assert not [change for change in semantic_diff(old, after, environ=HOME) if change.danger]
 
 
-@given(_EDITS, st.sampled_from(["apr", "head", "build-opt"]))
-def test_hand_edits_of_a_file_of_upstreams_are_never_lost(edits: list[Edit], name: str) -> None:
-    old = edited(read_compose(SHAPES[name].text).data, edits)
-    new = new_stack(_full_edge())
-    carried = carry_over(old, new, CarryFacts(HOME, full_edge=True))
+@given(_EDITS, st.sampled_from(["apr", "head", "build-opt"]), st.booleans())
+def test_hand_edits_of_a_file_of_upstreams_are_never_lost(edits: list[Edit], name: str, full: bool) -> None:
+    old, new = edited(_upstreams(name), edits), new_stack(_full_edge() if full else "")
+    carried = carry_over(old, new, CarryFacts(HOME, complete=True, full_edge=full))
     is_there(merged(new, carried), old, edits)
 
 
