@@ -32,7 +32,7 @@ def page(name: str) -> Page:
 
 def test_there_is_a_page_for_each_task() -> None:
     wanted = {"bootstrap", "configuration", "versions", "releases", "credentials", "adopt", "troubleshooting"}
-    wanted |= {"formulas", "architecture", "security", "operating", "keys"}
+    wanted |= {"formulas", "architecture", "security", "operating", "keys", "from-build", "from-image-tag"}
     assert {PurePosixPath(name).stem for name in PAGES if name.startswith("docs/")} == wanted
 
 
