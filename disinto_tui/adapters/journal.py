@@ -278,6 +278,7 @@ def step_states(events: Sequence[JournalEvent]) -> dict[str, str]:
 def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | None:
     """The newest run when it was left half-way (killed, failed or cancelled with steps done), else None.
 
+    Of a formula one step that failed is enough: nobody knows what its script had done by then.
     Scripts of a formula leave the instance as it is, so a later one does not hide a run that left it half-way; so does
     a release that did not get to the instance, or went back. The newest of them counts like any other run, or not at
     all (`formulas`). A request for approval touches the forge alone, and hides neither.
@@ -295,7 +296,7 @@ def unfinished_run(instance: Instance, *, formulas: bool = True) -> RunDir | Non
             continue
         half_way = status == "interrupted" or (
             status in ("failed", "cancelled")
-            and (_stuck(events) or any(state == "done" for state in step_states(events).values()))
+            and (_stuck(events) or kind == "formula" or "done" in step_states(events).values())
         )
         if formula and not half_way:
             seen[request] = True

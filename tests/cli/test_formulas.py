@@ -150,6 +150,23 @@ def test_a_secret_reaches_its_step_and_nothing_else(cli: Cli) -> None:
     assert "The secret MY_TOKEN is missing." in missing.err
 
 
+def test_a_formula_whose_first_step_failed_is_gone_on_with(cli: Cli) -> None:
+    """What its error says to do: `disinto resume`. It holds up nothing else, and another run of it takes its place."""
+    path = cli.directory / "formulas" / "one.toml"
+    path.write_text('description = "d"\n[[steps]]\nid = "only"\nrun = "test -e gate"\n')
+    failed = cli("run", "one", "--yes")
+    assert failed.code == 1 and "`disinto resume` goes on from this step" in failed.err
+    assert cli("resume", "--yes").code == 1
+    (cli.directory / "gate").touch()
+    assert cli("resume", "--yes").code == 0
+    assert "nothing to resume" in cli("resume", "--yes").err
+    (cli.directory / "gate").unlink()
+    assert cli("run", "one", "--yes").code == 1
+    (cli.directory / "gate").touch()
+    assert cli("run", "one", "--yes").code == 0
+    assert "nothing to resume" in cli("resume", "--yes").err
+
+
 def test_a_secret_on_standard_input_wins_and_is_asked_for_again_by_resume(cli: Cli) -> None:
     text = '[[steps]]\nid = "first"\nrun = "true"\n[[steps]]\nid = "a"\n'
     text += 'run = "printenv MY_TOKEN >got; test -e gate"\nsecrets = ["MY_TOKEN"]\n'

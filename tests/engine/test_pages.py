@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from bench.ptykit import terminal
 from tests.engine.test_init import states
 from tests.support.engine import Engine
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import ADMIN_TOKEN, default_state
-from tests.support.pages import ROOT, Page, read
+from tests.support.pages import lines_with, read
 from tests.support.processes import free_port
 from tests.support.registries import Registry, push_samples, push_stand_ins
+from tests.support.typist import Typist
 
 BOOTSTRAP, CONFIGURATION, OPERATING, VERSIONS = (
     read(f"docs/{name}.md") for name in ("bootstrap", "configuration", "operating", "versions")
 )
 PORTS = ("http", "https", "forge", "ci", "ci_grpc", "ci_health")
-
-
-def lines_with(page: Page, first: str) -> list[str]:
-    """The lines of the page's block that begins so."""
-    (found,) = (block for block in page.blocks() if block.startswith(first))
-    return found.splitlines()
-
-
-@dataclass
-class Typist:
-    """Somebody with a shell in a directory, who types what pages say."""
-
-    home: Path
-    directory: Path
-    env: dict[str, str]
-
-    def types(self, line: str, *answers: tuple[str, str], code: int = 0, within: float = 90) -> str:
-        """The line in a shell on a terminal, each question answered when it comes; what was to be read there."""
-        argv = ["bash", "-c", f'{line}\necho "ended with $?."']
-        with terminal(argv, env=self.env, columns=110, rows=40, cwd=self.directory) as shown:
-            for question, answer in answers:
-                shown.wait_for(question, within=within)
-                shown.send(answer.encode() + b"\r")
-            shown.wait_for("ended with ", within=within)
-            shown.drain(0.1)
-            said = shown.shown().decode()
-        assert f"ended with {code}." in said, said
-        return said
 
 
 def edited(sample: str, values: dict[str, dict[str, object]]) -> str:
@@ -97,16 +65,7 @@ def typist(
     home = tmp_path_factory.mktemp("home")
     directory = home / "factory"
     directory.mkdir()
-    (home / "bin").mkdir()
-    (home / "bin" / "disinto").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m disinto_tui "$@"\n')
-    (home / "bin" / "disinto").chmod(0o755)
-    env = {
-        "HOME": str(home),
-        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "DOCKER_HOST": engine.endpoint,
-    }
-    who = Typist(home, directory, env)
+    who = Typist.at(home, directory, DOCKER_HOST=engine.endpoint)
     with ForgeDouble(default_state()) as forge:
         sample, with_questions, without = lines_with(BOOTSTRAP, "disinto init --sample")
         who.types(sample)

@@ -15,6 +15,9 @@ from disinto_tui.core.formula import read_formula
 from disinto_tui.core.formula_schema import BUILT_IN, CONTEXT, STEP, TOP, VARIABLE, Key
 from disinto_tui.runs import ops_build, ops_images, ops_restart, ops_result, ops_tags, release
 from disinto_tui.runs.operations import OPERATIONS
+from tests.support.git_server import checkout, git
+from tests.support.pages import lines_with, read
+from tests.support.typist import Typist
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "formulas.md").read_text()
@@ -89,9 +92,30 @@ def test_every_operation_is_looked_at() -> None:
     assert sorted(name for names in MODULES.values() for name in names) == sorted(BUILT_IN)
 
 
+EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
 def test_the_examples_are_formulas() -> None:
-    found = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(found) >= 2
-    for text in found:
+    assert len(EXAMPLES) >= 2
+    for text in EXAMPLES:
         formula = read_formula(text, "example.toml")
         assert formula.executable, [str(problem) for problem in formula.problems]
+
+
+def test_the_lines_of_the_page_can_be_typed(tmp_path: Path) -> None:
+    """The first block as it stands, with the first example as the formula: it fails, is mended, and gone on with."""
+    factory = tmp_path / "factory"
+    (factory / "formulas").mkdir(parents=True)
+    git(factory, "init", "--quiet", "--initial-branch=main")
+    (factory / "formulas" / "nightly.toml").write_text(EXAMPLES[0])
+    who = Typist.at(tmp_path, factory, NPM_TOKEN="npm-0123456789abcdef", DOCKER_HOST="unix:///nonexistent")
+    listed, shown, dry, real, resumed = lines_with(read("docs/formulas.md"), "disinto formulas ")
+    assert "nightly" in who.types(listed)
+    assert "git fetch origin" in who.types(shown)
+    assert "git fetch origin" in who.types(dry)
+    assert not (factory / ".disinto" / "runs").exists(), "a dry run changes nothing"
+    assert "does not appear to be a git repository" in who.types(real, ("Run it?", "y"), code=1)
+    git(factory, "remote", "add", "origin", str(checkout(tmp_path / "origin")))
+    (factory / "Makefile").write_text("all:\n\tmkdir -p out && touch out/done\n")
+    who.types(resumed, ("Finish it?", "y"))
+    assert (factory / "out" / "done").exists() and (factory / "out" / "nightly.log").exists()

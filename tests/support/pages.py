@@ -108,6 +108,12 @@ def read(name: str) -> Page:
     return page
 
 
+def lines_with(page: Page, first: str) -> list[str]:
+    """The lines of the page's block that begins so."""
+    (found,) = (block for block in page.blocks() if block.startswith(first))
+    return found.splitlines()
+
+
 # -- command lines -------------------------------------------------------------------------------------------------
 
 
