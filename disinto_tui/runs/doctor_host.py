@@ -17,14 +17,16 @@ from shlex import quote
 from disinto_tui.adapters.compose import version as compose_version
 from disinto_tui.adapters.engine import in_thread
 from disinto_tui.adapters.host import free_bytes, is_local
+from disinto_tui.adapters.process import exported
 from disinto_tui.core.envfile.lint import Finding, lint
-from disinto_tui.core.errors import DisintoError
+from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.plan import Step
 from disinto_tui.core.words import size_text
 from disinto_tui.runs.doctor_model import Ground, Remark
 from disinto_tui.runs.env import load_env
 from disinto_tui.runs.pin import repository_of
 from disinto_tui.runs.preflight import check_ports
+from disinto_tui.runs.project import OTHER_NAMES, STEERING
 
 LOW_BYTES, LEAST_BYTES = 5_000_000_000, 1_000_000_000
 """Free bytes below which a disk is a warning, and a problem: an agents image is 1 to 2 GB unpacked."""
@@ -80,7 +82,26 @@ async def compose(ground: Ground) -> Sequence[Remark]:
         where = ground.instance.path
         return [Remark("problem", f"there is no docker-compose.yml in {where}", "disinto init CONFIG")]
     services = await ground.definitions()
-    return [Remark("ok", f"Docker Compose {version}, {len(services)} services accepted")]
+    fine = Remark("ok", f"Docker Compose {version}, {len(services)} services accepted")
+    return [fine, *by_hand_remarks(ground.instance.path, (await ground.env()).values)]
+
+
+def by_hand_remarks(directory: Path, values: Mapping[str, str]) -> list[Remark]:
+    """What makes a hand-typed `docker compose` here act on something else than we do."""
+    found = []
+    if names := exported(STEERING):
+        text = (
+            f"{', '.join(names)} is exported in this shell: a hand-typed `docker compose` here would obey it"
+        )
+        found.append(Remark("warning", text, f"unset {' '.join(names)}"))
+    others = (
+        [] if values.get("COMPOSE_FILE") else [name for name in OTHER_NAMES if (directory / name).exists()]
+    )
+    if others:
+        text = f"there is a {', '.join(others)}, which a hand-typed `docker compose` here would read, and we do not"
+        cure = f"mv {quote(str(directory / others[0]))} {quote(str(directory / others[0]))}.away"
+        found.append(Remark("warning", text, f"{cure} (docker-compose.override.yml is where yours belongs)"))
+    return found
 
 
 async def disk(ground: Ground) -> Sequence[Remark]:
@@ -177,7 +198,11 @@ async def ports(ground: Ground) -> Sequence[Remark]:
     if not is_local(endpoint):
         return [Remark("ok", "not looked at: the engine is on another host")]
     found, services = await ground.found(), await ground.definitions()
-    check_ports({"services": services}, found.containers, endpoint)
+    try:
+        check_ports({"services": services}, found.containers, endpoint)
+    except BadInput as error:
+        text = "; ".join([f"{error.what} {error.why}", *error.details])
+        return [Remark("problem", text, f"`ss -ltnp` names the program. {error.now}")]
     return [Remark("ok", "all that are published are this factory's, or free")]
 
 

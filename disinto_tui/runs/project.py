@@ -35,7 +35,8 @@ OTHER_NAMES = (
 KNOWN_AS = "known_as"
 """The fact of a plan that remembers, beyond the last container, which project it was (`Found.facts`)."""
 _NAME = re.compile(rb"^name:[ \t]*['\"]?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
-_STEERING = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
+STEERING = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
+"""Variables of the shell that a hand-typed `docker compose` obeys, and we do not."""
 
 
 def project_name(instance: Instance, files: Sequence[str] = ()) -> str:
@@ -240,7 +241,7 @@ def _beside(instance: Instance, env: Mapping[str, str]) -> list[str]:
     """What would steer a hand-typed `docker compose` here and does not steer us."""
     notes = [
         f"{name} is exported in this shell and ignored here; a hand-typed `docker compose` would obey it"
-        for name in exported(_STEERING)
+        for name in exported(STEERING)
     ]
     others = [name for name in OTHER_NAMES if (instance.path / name).exists()]
     if others and not env.get("COMPOSE_FILE"):

@@ -21,7 +21,7 @@ from disinto_tui.runs.doctor import Report, examine, plan_fix
 from disinto_tui.runs.doctor_model import Check, Ground, Remark, carried_out
 from disinto_tui.runs.env import Env
 from disinto_tui.runs.holder import HolderView
-from disinto_tui.runs.project import ByHand, Found
+from disinto_tui.runs.project import STEERING, ByHand, Found
 from tests.support.doctor import container, states
 
 NOW = 1_764_000_000.0
@@ -115,6 +115,9 @@ class Looked(Ground):
 
     async def found(self) -> Found:
         return Found("p", tuple(self._containers), (), ByHand("p", ()), await self.env())
+
+    async def endpoint(self) -> str:
+        return "unix:///nowhere.sock"
 
     async def definitions(self) -> Any:
         if isinstance(self._services, DisintoError):
@@ -317,6 +320,31 @@ def test_a_variable_that_the_shell_exports_differently_is_named(
     remark = env(tmp_path)[-1]
     assert (remark.state, remark.cure) == ("warning", "unset EMPTY FORGE_TOKEN")
     assert "hunter" not in repr(remark)
+
+
+def test_what_a_hand_typed_compose_would_read_instead_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in STEERING:
+        monkeypatch.delenv(name, raising=False)
+    assert doctor_host.by_hand_remarks(tmp_path, {}) == []
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    monkeypatch.setenv("COMPOSE_PROFILES", "vault")
+    shell, file = doctor_host.by_hand_remarks(tmp_path, {})
+    assert (shell.state, shell.cure) == ("warning", "unset COMPOSE_PROFILES")
+    assert file.state == "warning" and "there is a compose.yaml" in file.text
+    assert len(doctor_host.by_hand_remarks(tmp_path, {"COMPOSE_FILE": "docker-compose.yml"})) == 1
+
+
+def test_every_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        numbers = [item.getsockname()[1] for item in (one, two)]
+        ports = [{"published": str(number), "host_ip": "127.0.0.1", "target": 80} for number in numbers]
+        ground = Looked(tmp_path, {}, {"edge": {"ports": ports}})
+        (remark,) = asyncio.run(doctor_host.ports(ground))  # type: ignore[misc]
+    assert remark.state == "problem" and all(str(number) in remark.text for number in numbers)
 
 
 # -- the journal ---------------------------------------------------------------------------------------------------
