@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from disinto_tui.adapters.instance import Instance, disk_error, read_bytes, write_private
@@ -81,8 +81,8 @@ async def decrypt(path: Path, kind: str = DOTENV) -> bytes:
     return result.raw
 
 
-async def with_value(instance: Instance, path: Path, key: str, value: str) -> bytes:
-    """What the encrypted file is with one value changed (added, when it is not there); the file itself stays.
+async def with_values(instance: Instance, path: Path, values: Mapping[str, str]) -> bytes:
+    """What the encrypted file is with some values changed (added, when they are not there); the file itself stays.
 
     sops works on a copy under `.disinto/`, which is as encrypted as the file. Raises as `decrypt` does.
     """
@@ -90,9 +90,10 @@ async def with_value(instance: Instance, path: Path, key: str, value: str) -> by
         told = await _run(version_command(copy.parent), path)
         number = re.search(rb"sops (\d+)\.(\d+)", told.raw)
         version = (int(number[1]), int(number[2])) if number else (0,)
-        result = await _run(set_command(copy, key, value, version), path)
-        if not result.ok:
-            raise failure(result, path)
+        for key, value in values.items():
+            result = await _run(set_command(copy, key, value, version), path)
+            if not result.ok:
+                raise failure(result, path)
         return read_bytes(copy) or b""
 
 

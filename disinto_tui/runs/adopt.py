@@ -6,7 +6,6 @@ is copied and compared first, and what is not understood is refused (`adopt_look
 
 from __future__ import annotations
 
-import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,19 +15,17 @@ from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.core.adopted_factory import factory_table, resolved
 from disinto_tui.core.carry import Carried, CarryFacts, Dropped, carry_over, merged
 from disinto_tui.core.compose_read import EMPTY, OverrideTable, read_compose
-from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.image import ImageRef, parse_image
-from disinto_tui.core.lineage import LEGACY, RENAMED
-from disinto_tui.core.model import DEFAULT_REPOSITORY, NO_API_KEY, Project
+from disinto_tui.core.model import DEFAULT_REPOSITORY, Project
 from disinto_tui.core.plan import Plan
 from disinto_tui.core.project import problems_error, read_projects
-from disinto_tui.core.redact import Secret
 from disinto_tui.core.stack import StackInputs, build_stack, dump_compose
 from disinto_tui.core.stack_diff import Change, semantic_diff
 from disinto_tui.core.stack_dump import dump_override
 from disinto_tui.core.version import TagKind, classify_tag
 from disinto_tui.runs import preflight
+from disinto_tui.runs.adopt_env import NewEnv, new_env
 from disinto_tui.runs.adopt_files import adopted_files, validated
 from disinto_tui.runs.adopt_look import Situation, image_names, look
 from disinto_tui.runs.adopt_plan import assemble
@@ -36,7 +33,6 @@ from disinto_tui.runs.init_model import NewFile, host_facts
 from disinto_tui.runs.lifecycle import resolve_here_or_there
 from disinto_tui.runs.ops_keep import kept_tag
 from disinto_tui.runs.pin import KEEP_REPOSITORY, pinned_reference, repository_of
-from disinto_tui.runs.project import by_hand
 
 __all__ = ["AdoptRequest", "Prepared", "plan_adopt"]
 
@@ -83,6 +79,7 @@ class Outcome:
     situation: Situation
     pin: Pin
     files: tuple[NewFile, ...]
+    env: NewEnv
     carried: Carried
     changes: tuple[Change, ...]
     stack: Mapping[str, Any]
@@ -108,19 +105,19 @@ async def plan_adopt(request: AdoptRequest) -> Prepared:
     after = merged(new, carried)
     carried.dropped += await _rebuilt(found, local)
     changes = semantic_diff(found.lineage.data, after, old_project=found.found.name, environ=found.environ)
-    env = _env(found, inputs, pin, carried)
+    env = await new_env(found, inputs, pin.reference, pin.keep, carried)
     compose = dump_compose(new, tool_version=__version__)
     override = _override(request.instance, carried)
     files = adopted_files(request.instance, inputs, toml, env, override, compose, found.found.files)
-    stack = await validated(request.instance, files, found)
+    stack = await validated(request.instance, files, env, found)
     await preflight.check_names(request.instance, stack, found.engine)
     if found.live:
         preflight.check_ports(stack, found.found.containers, found.engine.endpoint)
-    outcome = Outcome(found, pin, tuple(files), carried, changes, stack)
+    outcome = Outcome(found, pin, tuple(files), env, carried, changes, stack)
     plan, staged = await assemble(outcome)
     handed = {
         name: value
-        for name, value in env.values({}).items()
+        for name, value in env.clear.values({}).items()
         if value and name.endswith(("TOKEN", "PASS", "SECRET", "KEY", "PAT"))
     }
     return Prepared(plan, staged, handed if plan.changes else {})
@@ -265,35 +262,6 @@ def _repository(reference: str) -> str:
     except BadInput:
         return DEFAULT_REPOSITORY
     return named.name if named.registry != "docker.io" else DEFAULT_REPOSITORY
-
-
-def _env(found: Situation, inputs: StackInputs, pin: Pin, carried: Carried) -> EnvFile:
-    """`.env` with the pin; DISINTO_IMAGE_TAG goes, unless something that is kept reads it: then it says the same."""
-    env = EnvFile.parse(found.found.env.data or b"")
-    had = dict(found.found.env.values)
-    if env.get("AGENTS_IMAGE") != pin.reference:
-        env = env.set("AGENTS_IMAGE", pin.reference)
-    if "DISINTO_IMAGE_TAG" in had:
-        read = "DISINTO_IMAGE_TAG" in str(carried.override)
-        tag = parse_image(pin.reference).tag or "latest"
-        env = env.set("DISINTO_IMAGE_TAG", tag) if read and not pin.keep else env
-        env = env if read else env.unset("DISINTO_IMAGE_TAG")
-    if "COMPOSE_FILE" in had and set(by_hand(found.instance, had).files) != {
-        str(found.instance.compose_file),
-        str(found.instance.override_file),
-    }:
-        env = env.unset("COMPOSE_FILE")  # what its files say is in the two from now on
-    for name in RENAMED:
-        today = LEGACY[name][0]
-        if had.get(name) and not had.get(today):
-            value = had[name]
-            env = env.set(today, value if today.endswith("USERNAMES") else Secret(value))
-    if inputs.bundled and not had.get("WOODPECKER_AGENT_SECRET"):
-        env = env.set("WOODPECKER_AGENT_SECRET", Secret(random.token_hex(20)))
-    for _, agent in inputs.local_agents:
-        if agent.api_key != NO_API_KEY and not had.get(agent.api_key_variable):
-            env = env.set(agent.api_key_variable, Secret(agent.api_key))
-    return env
 
 
 def _override(instance: Instance, carried: Carried) -> bytes | None:

@@ -14,8 +14,8 @@ from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.process import run
 from disinto_tui.adapters.resources import template
 from disinto_tui.core.companions import TEMPLATES, companions
-from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.stack import StackInputs
+from disinto_tui.runs.adopt_env import NewEnv
 from disinto_tui.runs.adopt_look import Situation
 from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, source_mode
 from disinto_tui.runs.init_model import NewFile
@@ -26,7 +26,7 @@ def adopted_files(
     instance: Instance,
     inputs: StackInputs,
     toml: tuple[str, bytes] | None,
-    env: EnvFile,
+    env: NewEnv,
     override: bytes | None,
     compose: str,
     sources: Sequence[str],
@@ -38,14 +38,18 @@ def adopted_files(
     files = []
     if toml is not None:
         files.append(NewFile(f"projects/{toml[0]}", toml[1], note="a [factory] table at its end"))
-    files.append(NewFile(".env", env.data, secret=True, note="the pin"))
+    files.append(
+        NewFile(
+            env.name, env.data, secret=True, note="by sops, encrypted as before" if env.sealed else "the pin"
+        )
+    )
     texts = {name: template(name) for name in TEMPLATES}
     for companion in companions(inputs, texts):
         if read_bytes(instance.path / companion.path) is None:
             files.append(NewFile(companion.path, companion.text.encode()))
     if override is not None:
         files.append(NewFile(OVERRIDE, override, note="what is this factory's own"))
-    files.append(NewFile("docker-compose.yml", compose.encode(), note="made anew"))
+    files.append(NewFile(COMPOSE, compose.encode(), note="made anew"))
     for item in files:
         # Who could read a file before can read it afterwards, but for `.env` when it is new.
         mode = file_mode(instance.path / item.path)
@@ -57,23 +61,31 @@ def adopted_files(
     return files
 
 
-async def validated(instance: Instance, files: Sequence[NewFile], found: Situation) -> dict[str, Any]:
+async def validated(
+    instance: Instance, files: Sequence[NewFile], env: NewEnv, found: Situation
+) -> dict[str, Any]:
     """What Compose makes of the files to be, every profile included. Raises Failed when it refuses them."""
     scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
     try:
         named = {item.path: item.data for item in files}
         present = read_bytes(instance.override_file)
         override = named.get(OVERRIDE, present)
-        for name, data in ((".env", named[".env"]), ("docker-compose.yml", named["docker-compose.yml"])):
+        clear = () if env.sealed else ((env.name, env.data),)
+        for name, data in (*clear, (COMPOSE, named[COMPOSE])):
             (scratch / name).touch(mode=0o600)
             (scratch / name).write_bytes(data)
-        given = [str(scratch / "docker-compose.yml")]
+        given = [str(scratch / COMPOSE)]
         if override is not None:
             (scratch / OVERRIDE).touch(mode=0o600)
             (scratch / OVERRIDE).write_bytes(override)
             given.append(str(scratch / OVERRIDE))
         target = compose_adapter.ComposeTarget(
-            found.found.name, str(instance.path), tuple(given), str(scratch / ".env"), found.engine.endpoint
+            found.found.name,
+            str(instance.path),
+            tuple(given),
+            None if env.sealed else str(scratch / env.name),
+            found.engine.endpoint,
+            env_data=env.clear.data if env.sealed else None,
         )
         result = await run(replace(compose_adapter.config_command(target), cwd=str(scratch)))
         if not result.ok:

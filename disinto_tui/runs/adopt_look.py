@@ -86,13 +86,6 @@ async def look(instance: Instance, *, root: Path = Path("/")) -> Situation:
     info = await engine.info()
     found = await find_project(engine, instance, opened)
     _refuse_nomad(found, root)
-    if opened.kind == "sealed":
-        raise Refused(
-            f"There is a {instance.sealed_env_file.name} in {instance.path}.",
-            "Adopting writes several variables of .env, and sops is asked for one at a time only.",
-            "Decrypt it to .env, move it away, adopt, and seal it again; every other command works with it as it is.",
-            code="env.sealed",
-        )
     found = files_meant(instance, found)
     refuse_bystanders(instance, found)
     files = _read(found.files)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.engine_look import volume_content
-from disinto_tui.adapters.instance import Instance, read_bytes
+from disinto_tui.adapters.instance import read_bytes
 from disinto_tui.core.image import local_name
 from disinto_tui.core.lineage import FORGEJO_DATA, GENERATIONS, Finding
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
@@ -38,7 +38,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     """The plan, and the files it will put in place. Raises Refused for data of which nobody knows where it is."""
     found = outcome.situation
     instance = found.instance
-    changes = [_change_of(instance, item) for item in outcome.files]
+    changes = [_change_of(outcome, item) for item in outcome.files]
     gone = retired(instance, found.found)
     definitions: Mapping[str, Any] = outcome.stack.get("services") or {}
     started = active_services(definitions, found.found.env.values)
@@ -107,10 +107,13 @@ def _turned_on(found: Situation, definitions: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _change_of(instance: Instance, item: NewFile) -> FileChange:
+def _change_of(outcome: Outcome, item: NewFile) -> FileChange:
     """How a file differs. Of compose files no line is shown, since hand-made ones hold secrets in clear: what changes
     in them is said in words."""
-    change = change_of(instance, item)
+    if outcome.env.sealed and item.path == outcome.env.name:
+        lines = [f"+{name}={value}" for name, value in outcome.env.changed.items()]
+        return FileChange(item.path, "change" if lines else "keep", "\n".join(lines), True, item.note)
+    change = change_of(outcome.situation.instance, item)
     words = item.path in ("docker-compose.yml", OVERRIDE)
     return replace(change, diff="") if words and not change.secret else change
 
@@ -274,6 +277,9 @@ def _downtime(found: Situation, rescues: list[dict[str, Any]]) -> str:
 
 def _by_hand(found: Situation) -> list[str]:
     files = " ".join(f"-f {part}" for part in found.found.files)
+    if found.found.env.kind == "sealed":
+        # Compose opens its environment file twice, so that sops cannot hand it over: nothing leaves no clear text.
+        return [f"disinto --dir {found.instance.path} resume --undo"]
     return [
         f"the files as they were are in {found.instance.private / 'adopted'}",
         f"docker compose -p {found.found.name} --project-directory {found.instance.path} {files} "

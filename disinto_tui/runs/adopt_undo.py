@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.engine import Engine
@@ -33,7 +34,7 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     plan = run.plan()
     files = [dict(item) for step in plan.steps if step.op == "files" for item in step.params["files"]]
     pin = str(plan.facts["adopt"]["pin"])
-    _refuse_changed(instance, run, files, pin)
+    await _refuse_changed(instance, run, files, pin)
     staged = _originals(instance, run, files)
     moved = _moved(instance, run)
     before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
@@ -137,13 +138,16 @@ def _adopted(instance: Instance) -> RunDir:
     )
 
 
-def _refuse_changed(instance: Instance, run: RunDir, files: list[dict[str, Any]], pin: str) -> None:
+async def _refuse_changed(instance: Instance, run: RunDir, files: list[dict[str, Any]], pin: str) -> None:
     changed = []
     for item in files:
         data = read_bytes(instance.path / item["path"])
         if digest(data) == item["after"]:
             continue
         if item["path"] == ".env" and data is not None and _only_the_pin(data, pin, item["after"]):
+            continue
+        sealed = item["path"] == instance.sealed_env_file.name and data is not None
+        if sealed and await _only_the_sealed_pin(instance, data or b"", pin, as_adopted(instance, run.id)):
             continue
         changed.append(item["path"])
     if changed:
@@ -169,6 +173,20 @@ def _only_the_pin(data: bytes, pin: str, after: str) -> bool:
         return digest(EnvFile.parse(data).set("AGENTS_IMAGE", pin).data) == after
     except DisintoError:
         return False
+
+
+async def _only_the_sealed_pin(instance: Instance, data: bytes, pin: str, place: Path) -> bool:
+    """The same for what sops sealed, which is never twice the same: both are opened, in memory."""
+    then = read_bytes(place / instance.sealed_env_file.name)
+    if then is None:
+        return False
+    from disinto_tui.adapters import sops
+
+    now, before = [
+        {**EnvFile.parse(await sops.opened(instance, sealed)).values({}), "AGENTS_IMAGE": pin}
+        for sealed in (data, then)
+    ]
+    return now == before
 
 
 def _originals(instance: Instance, run: RunDir, files: list[dict[str, Any]]) -> dict[str, bytes]:
@@ -225,5 +243,5 @@ async def _refuse_images(engine: Engine, before: Mapping[str, Any]) -> None:
 
 
 def _change(instance: Instance, item: Mapping[str, Any]) -> FileChange:
-    secret = item["path"] == ".env"
+    secret = item["path"] in (instance.env_file.name, instance.sealed_env_file.name)
     return FileChange(item["path"], "change" if item["before"] else "remove", secret=secret, note="as it was")

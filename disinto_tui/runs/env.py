@@ -132,23 +132,31 @@ def refuse_both(env: Env) -> None:
 async def with_pin(instance: Instance, env: Env, variable: str, value: str) -> bytes:
     """The environment file's bytes with one variable changed, as they are to lie on the disk: sealed as before.
 
-    `value` must be no secret. What sops made is opened and compared, so that nothing but the variable differs.
-    Raises what `sops.with_value` raises, and Failed when the outcome is not what was asked for.
+    `value` must be no secret. Raises as `with_values` does.
     """
     if env.kind != "sealed":
         return EnvFile.parse(env.data or b"").set(variable, value).data
-    if env.values.get(variable) == value:
-        return read_bytes(instance.sealed_env_file) or b""
+    return (await with_values(instance, env, {variable: value}))[0]
+
+
+async def with_values(instance: Instance, env: Env, values: Mapping[str, str]) -> tuple[bytes, bytes]:
+    """A sealed environment file with some variables changed: its bytes as they are to lie on the disk, and in clear.
+
+    No value may be a secret. What sops made is opened and compared, so that nothing else differs. Raises what
+    `sops.with_values` raises, and Failed when the outcome is not what was asked for.
+    """
+    if all(env.values.get(name) == value for name, value in values.items()):
+        return read_bytes(instance.sealed_env_file) or b"", env.data or b""
     from disinto_tui.adapters import sops
 
-    made = await sops.with_value(instance, instance.sealed_env_file, variable, value)
+    made = await sops.with_values(instance, instance.sealed_env_file, values)
     now = await sops.opened(instance, made)
-    values = EnvFile.parse(now).values({})
-    if values != {**env.values, variable: value}:
+    if EnvFile.parse(now).values({}) != {**env.values, **values}:
+        names = " and ".join(values)
         raise Failed(
-            f"sops did not change {variable} alone.",
+            f"sops did not change {names} alone.",
             f"With the value set, {instance.sealed_env_file.name} reads otherwise than it should.",
-            f"Look whether {variable} stands in it once; nothing was changed.",
+            f"Look whether {names} stands in it once; nothing was changed.",
             code="sops.outcome",
         )
-    return made
+    return made, now

@@ -15,6 +15,7 @@ from tests.support.engine import ROOT, Engine
 from tests.support.generations import SHAPES
 from tests.support.old_stacks import QWEN, SECRET, built_here, lay_out, lean, local_names, quick
 from tests.support.registries import push_samples
+from tests.support.sealed import install
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,51 @@ def test_a_file_changed_since_is_not_overwritten_by_the_way_back(
         assert said.code == 4, said.err
         assert ".env was changed since it was adopted." in said.err
         assert "MINE=1" in file.read_text()
+    finally:
+        old.end()
+
+
+def test_a_sealed_file_gets_no_secret_by_a_command_line_and_says_the_same_as_the_stack(
+    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
+) -> None:
+    """What would go from `.env` cannot go from `.env.enc`: it is made to agree instead."""
+    more = "DISINTO_IMAGE_TAG=v9\nCOMPOSE_FILE=docker-compose.yml:more.yml\nCODEBERG_BOT_USERNAMES=a,b\n"
+    old = lay_out(tmp_path, engine, names, sample_images.repository, "head", env=more)
+    env, sops = old.directory / ".env", install(tmp_path / "sops")
+    old.factory.cli.env.update(sops.environment)
+    (old.directory / "more.yml").write_text("services:\n  agents:\n    labels: {mine: here}\n")
+    clear = env.read_text()
+    env.write_text(clear.replace("FORGE_TOKEN=", "CODEBERG_TOKEN="))
+    sealed = sops.seal(env)
+    wanted = ("--yes", "--version", sample_images.reference("v0.1.0"))
+    try:
+        before = old.files()
+        said = old.adopt(*wanted)
+        assert said.code == 4, said.err
+        assert "has no FORGE_TOKEN, which" in said.err and "the value of CODEBERG_TOKEN" in said.err
+        assert old.files() == before
+
+        env.write_text(clear)
+        sops.seal(env)
+        before = old.files()
+        said = old.adopt(*wanted)
+        assert said.code == 0, said.err
+        opened = dict(line.split("=", 1) for line in sops.open(sealed).splitlines() if "=" in line)
+        assert opened["AGENTS_IMAGE"] == sample_images.reference("v0.1.0")
+        assert opened["DISINTO_IMAGE_TAG"] == "v0.1.0"
+        assert opened["COMPOSE_FILE"] == "docker-compose.yml:docker-compose.override.yml"
+        assert opened["FORGE_BOT_USERNAMES"] == "a,b"
+        assert SECRET not in sops.log.read_text() and not env.exists()
+        assert SECRET.encode() not in b"".join(
+            path.read_bytes() for path in old.directory.rglob("*") if path.is_file()
+        )
+        adopted = sealed.read_bytes()
+        sops("set", str(sealed), '["MINE"]', '"1"')
+        said = old.adopt("--undo", "--yes")
+        assert said.code == 4 and ".env.enc was changed since it was adopted." in said.err
+        sealed.write_bytes(adopted)
+        assert old.adopt("--undo", "--yes").code == 0
+        assert old.files() == before
     finally:
         old.end()
 

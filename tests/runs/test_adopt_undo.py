@@ -142,12 +142,12 @@ def test_the_way_to_put_a_changed_file_back_is_one_that_leads_there(tmp_path: Pa
     run, files = _wrote(instance, {".env": (b"A=2\n", "600")})
     (tmp_path / ".env").write_bytes(b"A=2\nMINE=1\n")
     with pytest.raises(Refused) as caught:
-        _refuse_changed(instance, run, files, "x")
+        asyncio.run(_refuse_changed(instance, run, files, "x"))
     copy = re.search(r"`(cp \S+ \S+)`", caught.value.now)
     assert copy is not None
     subprocess.run(shlex.split(copy[1]), check=True)
     assert (tmp_path / ".env").read_bytes() == b"A=2\n"
-    _refuse_changed(instance, run, files, "x")
+    asyncio.run(_refuse_changed(instance, run, files, "x"))
 
 
 def test_a_kill_between_files_and_directories_leaves_no_directory(tmp_path: Path) -> None:
