@@ -39,18 +39,26 @@ def test_the_page_is_what_the_schema_says(name: str) -> None:
 # -- the project file ----------------------------------------------------------------------------------------------
 
 
-def problems(key: Key, value: str) -> list[str]:
-    """What reading a project file says of one key with that value (TOML text)."""
+def project_text(key: Key, value: str = "") -> str:
+    """A project file with one key of that value (TOML text), and without it when there is none."""
     wild = {"*": "qwen" if key.path[0] == "agents" else "github"}
     *table, name = (wild.get(part, part) for part in key.path)
-    given = {"name": '"app"', "repo": '"acme/app"'} | ({name: value} if not table else {})
-    lines = [f"{one} = {text}" for one, text in given.items()]
-    if table:
-        lines += [f"[{'.'.join(table)}]", f"{name} = {value}"]
-        beside = {"base_url": '"http://10.0.0.5:8081"', "model": '"q"'} if key.path[0] == "agents" else {}
-        lines += [f"{one} = {text}" for one, text in beside.items() if one != name]
-    found = read_project("\n".join(lines) + "\n", "app.toml").problems
-    return [str(one) for one in found if one.key.rpartition(".")[2] == name or not one.key]
+    given = {"name": '"app"', "repo": '"acme/app"'}
+    beside = {"base_url": '"http://10.0.0.5:8081"', "model": '"q"'} if key.path[0] == "agents" else {}
+    mine = {name: value} if value else {}
+    if not table:
+        return _lines(given | mine)
+    return _lines(given) + f"[{'.'.join(table)}]\n" + _lines(beside | mine)
+
+
+def _lines(values: dict[str, str]) -> str:
+    return "".join(f"{name} = {text}\n" for name, text in values.items())
+
+
+def problems(key: Key, value: str) -> list[str]:
+    """What reading a project file says of one key with that value."""
+    found, name = read_project(project_text(key, value), "app.toml").problems, key.path[-1]
+    return [str(one) for one in found if name in ("*", one.key.rpartition(".")[2]) or not one.key]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
@@ -63,6 +71,42 @@ def test_every_key_says_all_of_itself_and_its_example_is_accepted(key: Key) -> N
     assert problems(key, shown) == []
     if key.default and key.default != '""':
         assert problems(key, key.default) == []
+
+
+OTHERS = {
+    "ops_repo": '"acme/approvals"',
+    "agents.*.base_url": '"http://10.0.0.6:8081"',
+    "agents.*.forge_user": '"somebody"',
+    "forge_url": '"http://localhost:3999"',
+    "primary_branch": '"trunk"',
+    "factory.agents_image": '"host.example.org/agents"',
+    "factory.forge": '"external"',
+    "factory.project": '"acme"',
+    "agents.*.roles": '["review"]',
+    "agents.*.api_key": '"a-key-of-its-own"',
+}
+"""Values other than the default, where the example is the default."""
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_every_key_makes_a_difference(key: Key) -> None:
+    """None is only accepted: what is read is another project with it."""
+    shown = key.example or key.default
+    if key.kind == "boolean":
+        shown = {"true": "false", "false": "true"}[key.default]
+    elif key.kind == "integer":
+        shown = str(int(key.default) + 1)
+    elif key.path[:2] == ("factory", "images"):
+        shown = '"host.example.org/other:1"'
+    shown = OTHERS.get(key.name, shown)
+    if key.name in ("name", "repo"):  # they stand in every file
+        shown = shown.replace("app", "other")
+    assert shown != key.default
+    with_key, without = (
+        read_project(text, "app.toml") for text in (project_text(key, shown), project_text(key))
+    )
+    assert with_key.source is not None and without.source is not None
+    assert with_key.source.project != without.source.project
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.kind == "integer"], ids=lambda key: key.name)

@@ -121,6 +121,11 @@ def test_how_a_command_line_is_judged(line: str, wrong: list[str]) -> None:
         assert (expected in said) if expected else said == ""
 
 
+def test_the_number_of_checks_is_as_told() -> None:
+    assert len(CHECKS) == 20
+    assert "It looks at twenty things at once" in page("docs/troubleshooting.md").text
+
+
 # -- links and files -----------------------------------------------------------------------------------------------
 
 
