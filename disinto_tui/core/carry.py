@@ -34,10 +34,11 @@ def carry_over(old: Mapping[str, Any], new: Mapping[str, Any], facts: CarryFacts
     there = frozenset({*services, *(known.keys() - taken)})
     for part in services.values():
         _only_there(part, there)
-    own_default = bool(_definition((old.get("networks") or {}).get("default")))
+    nets = old.get("networks") or {}
+    own_default, one_net = bool(_definition(nets.get("default"))), NETWORK not in nets
     for name, service in theirs.items():
         if name in known:
-            part = ServicePart(name, service, known[name], facts, carried, there, own_default).part()
+            part = ServicePart(name, service, known[name], facts, carried, there, own_default, one_net).part()
             if part:
                 services[name] = part
     services = {name: services[name] for name in theirs if name in services}
@@ -161,8 +162,8 @@ def _hand_made(
     _drop_placeholders(name, part, carried)
     if not part.get("network_mode"):
         nets = forms.names(part.get("networks"))
-        # Without a network of its own it was on the default one, where the others were, too; they are on ours now.
-        if not nets or nets == ("default",):
+        # Without a network of its own it was on the default one; where the others were, too, they are on ours now.
+        if (not nets or nets == ("default",)) and NETWORK not in (old.get("networks") or {}):
             own = part.get("networks")
             part["networks"] = {**own, NETWORK: None} if isinstance(own, Mapping) else ["default", NETWORK]
     carried.moved.append(f"the service {name}")

@@ -87,6 +87,8 @@ class ServicePart:
     """Services that the stack will have."""
     own_default: bool = False
     """The default network is one that somebody described: whoever was in it stays."""
+    one_net: bool = True
+    """All were on the default network together."""
 
     def part(self) -> dict[str, Any]:
         """What the override says of it."""
@@ -288,7 +290,8 @@ class ServicePart:
         more = [name for name in old if name not in new and name != "default"]
         if self.new.get("network_mode") or (self.own_default and old in ((), ("default",))):
             # It was where the others were; those are on ours now.
-            more = [*(old or ("default",)), *([NETWORK] if self.new.get("network_mode") else [])]
+            joins = bool(self.new.get("network_mode")) and self.one_net
+            more = [*(old or ("default",)), *([NETWORK] if joins else [])]
         for name in more:
             self._moved(f"network {name}")
         if isinstance(value, Mapping):
@@ -301,14 +304,14 @@ class ServicePart:
         return list(dict.fromkeys(more))
 
     def _depends(self) -> dict[str, Any]:
-        ours, theirs = (forms.depends(item.get("depends_on")) for item in (self.new, self.old))
-        raw = dependencies(self.old.get("depends_on"))
+        ours, theirs = (dependencies(item.get("depends_on")) for item in (self.new, self.old))
         found: dict[str, Any] = {}
         for name, how in theirs.items():
-            # Ours wait for health where upstream's did not; a wait that somebody made longer stays.
-            weaker = how == "service_started" and not self.facts.exact
-            if name in self.there and how != ours.get(name) and not (name in ours and weaker):
-                found[name] = raw[name]
+            wanted = dict(how)
+            if name in ours and not self.facts.exact and how.get("condition") == "service_started":
+                wanted["condition"] = ours[name]["condition"]  # ours wait for health where upstream's did not
+            if name in self.there and wanted != ours.get(name):
+                found[name] = wanted
                 self._moved(f"depends on {name}")
         if self.facts.exact:
             for name in ours.keys() - theirs.keys():
@@ -328,7 +331,7 @@ class ServicePart:
             more = value
             if isinstance(value, list) and isinstance(mine, list) and key not in ("command", "entrypoint"):
                 more = Override(value) if self.facts.exact else [item for item in value if item not in mine]
-            if key == "healthcheck" and isinstance(value, Mapping) and "test" in value:
+            if key == "healthcheck" and isinstance(value, Mapping) and {"test", "disable"} & value.keys():
                 more = OverrideTable(value)  # a check of its own, and not with the pace of ours
             yield key, more
             self._moved(f"{key}" + (f" {value}" if key in SHOWN else ""))

@@ -186,6 +186,32 @@ def test_a_service_that_depends_on_one_that_is_left_out_is_let_go_of_it() -> Non
     assert set(after["services"]["mine"]["depends_on"]) == {"agents"}
 
 
+@pytest.mark.parametrize("more", [{"required": False}, {"restart": True}])
+def test_what_a_dependency_says_beyond_its_condition_stays(more: dict[str, bool]) -> None:
+    for old, facts in ((ours(), {"exact": True}), (apr(), {"complete": True})):
+        old["services"]["edge"]["depends_on"] = {"woodpecker": {"condition": "service_started", **more}}
+        after, _ = over(old, **facts)
+        assert after["services"]["edge"]["depends_on"]["woodpecker"] == {
+            "condition": "service_started",
+            **more,
+        }
+
+
+def test_a_healthcheck_that_is_off_stays_off() -> None:
+    old = ours()
+    old["services"]["agents"]["healthcheck"] = {"disable": True}
+    after, _ = over(old, exact=True)
+    assert after["services"]["agents"]["healthcheck"] == {"disable": True}
+
+
+def test_a_service_that_was_apart_from_the_others_stays_apart() -> None:
+    """On the default network, where a generator's stack has its own: it is not put on that one."""
+    old = apr()
+    old["services"]["mine"] = {"image": "x"}
+    after, _ = over(old, complete=True)
+    assert forms.names(after["services"]["mine"].get("networks")) in ((), ("default",))
+
+
 @pytest.mark.parametrize("facts", [{"exact": True}, {"complete": True}])
 def test_a_network_that_a_service_was_taken_off_stays_off(facts: dict[str, bool]) -> None:
     old = ours() if "exact" in facts else apr()
@@ -209,7 +235,7 @@ def test_a_ci_agent_on_networks_of_the_stack_is_not_put_on_the_hosts(
         old["services"]["woodpecker-agent"]["networks"] = networks
     after, _ = over(old, **facts)
     assert "network_mode" not in after["services"]["woodpecker-agent"]
-    assert "disinto-net" in forms.names(after["services"]["woodpecker-agent"]["networks"])
+    assert list(forms.names(after["services"]["woodpecker-agent"]["networks"])) == (networks or ["default"])
 
 
 def test_a_default_network_that_somebody_described_keeps_its_services() -> None:
@@ -224,6 +250,10 @@ def test_aliases_on_the_default_network_stay() -> None:
     old = apr()
     old["services"]["mine"] = {"image": "x", "networks": {"default": {"aliases": ["db"]}}}
     after, _ = over(old)
+    assert after["services"]["mine"]["networks"] == {"default": {"aliases": ["db"]}}
+    old = read_compose(SHAPES["tracked"].text).data
+    old["services"]["mine"] = {"image": "x", "networks": {"default": {"aliases": ["db"]}}}
+    after, _ = over(old)  # where the others were, too, and are on ours now
     assert after["services"]["mine"]["networks"] == {"default": {"aliases": ["db"]}, "disinto-net": None}
 
 
