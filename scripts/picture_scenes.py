@@ -150,6 +150,37 @@ def _switch_plan() -> ReviewScreen:
     return ReviewScreen(made.plan, yes="Switch now", at_work=tuple(map(str, made.at_work)), idle=True)
 
 
+def _adopt_plan() -> ReviewScreen:
+    """Dangers and files as `disinto adopt` told them of a factory of upstream's that built its agents."""
+    kept = "docker.io/disinto-kept/acme:26b56ec44a5e"
+    plan = Plan(
+        "adopt",
+        "Adopt acme",
+        str(PLACE),
+        "acme",
+        ENGINE,
+        (Step("up", "Start it", "up"),),
+        files=(
+            FileChange(".env", "change", f"+AGENTS_IMAGE={kept}", secret=True, note="the pin"),
+            FileChange("docker-compose.override.yml", "create", note="what is this factory's own"),
+            FileChange("docker-compose.yml", "change", note="made anew"),
+        ),
+        services=tuple(
+            ServiceChange(name, "recreate", "its definition changes")
+            for name in ("agents", "edge", "forgejo", "staging", "woodpecker", "woodpecker-agent")
+        ),
+        pulls=(ImagePull(kept, here=True),),
+        downtime="about 0.5 s for each recreated service",
+        undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
+        dangers=(
+            "agents: FORGE_ADMIN_PASS is not kept: agents need no administrator's password",
+            "agents: what is at /home/agent/disinto/state is in the anonymous volume 29988873c9c4, and stays there",
+        ),
+        notes=("goes to docker-compose.override.yml: agents: environment HTTPS_PROXY ([hidden])",),
+    )
+    return ReviewScreen(plan, yes="Adopt it")
+
+
 # -- a release ---------------------------------------------------------------------------------------------------
 
 _SUBJECTS = (
@@ -391,6 +422,7 @@ SCENES: Mapping[str, Scene] = {
     "home": Scene("home", (84, 24), on(_home), words("v0.4.1", "reachable", "Make the factory")),
     "versions": Scene("versions", (118, 24), on(_versions), words("v0.2.6", "gardener per iteration")),
     "switch-plan": Scene("the plan of a switch", (84, 24), on(_switch_plan), words("Switch now")),
+    "adopt-plan": Scene("the plan of an adoption", (96, 30), on(_adopt_plan), words("Adopt it")),
     "switch-run": Scene("a switch that went back", (110, 26), run(switch_back), words("did not come up")),
     "release-version": Scene("release: version", (84, 24), on(_release), _wizard(0, "Fix a typo")),
     "release-where": Scene("release: where", (84, 24), on(_release), _wizard(1)),

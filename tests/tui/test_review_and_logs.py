@@ -48,6 +48,16 @@ async def test_a_plan_shows_what_could_be_lost_first_and_the_rest(tmp_path: Path
             assert shows(pilot, words), words
 
 
+async def test_more_is_offered_where_there_is_more(tmp_path: Path) -> None:
+    app = app_on(tmp_path, lambda: ReviewScreen(PLAN, yes="Switch now"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "[ Switch now ]", "esc cancel") and not shows(pilot, "pgdn"))
+        await pilot.resize_terminal(80, 12)
+        await until(pilot, lambda: shows(pilot, "pgdn more") and not shows(pilot, "/srv/acme"))
+        await pilot.press("pagedown", "pagedown")
+        await until(pilot, lambda: shows(pilot, "/srv/acme"))
+
+
 async def test_cancel_has_the_focus_and_esc_is_no(tmp_path: Path) -> None:
     for keys, answer in ((["enter"], False), (["escape"], False), (["right", "enter"], True)):
         answers: list[bool | None] = []

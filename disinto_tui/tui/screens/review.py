@@ -87,6 +87,16 @@ class ReviewScreen(DisintoScreen[str]):
                 yield Choice("Wait for idle", id="idle")
             yield Choice(self._yes, id="yes", danger=bool(self._plan.dangers))
 
+    def on_resize(self) -> None:
+        """Whether there is more than fits may be another by now."""
+        self.call_after_refresh(self.refresh_bindings)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing more is offered where everything is in sight."""
+        if action in ("page_down", "page_up"):
+            return any(plan.max_scroll_y > 0 for plan in self.query(PlanView))
+        return super().check_action(action, parameters)
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""
         self.dismiss(event.button.id or "cancel")
