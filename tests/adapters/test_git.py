@@ -218,9 +218,9 @@ async def test_the_operators_hooks_and_credential_helpers_are_not_asked(
     mark = tmp_path / "asked"
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".gitconfig").write_text(
-        f'[credential]\n\thelper = "!f() {{ echo $1 >>{mark}; cat >>{mark}; }}; f"\n'
-    )
+    theirs = f'helper = "!f() {{ echo $1 >>{mark}; cat >>{mark}; }}; f"'
+    for_it = f'[credential "http://{server.address}"]'
+    (home / ".gitconfig").write_text(f"[credential]\n\t{theirs}\n{for_it}\n\t{theirs}\n")
     monkeypatch.setenv("HOME", str(home))
     hook = tree / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
