@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from disinto_tui.adapters.compose import up_command
+from disinto_tui.adapters.compose import config, up_command
 from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.instance import read_bytes, write_private
 from disinto_tui.adapters.tape import Asked, would
 from disinto_tui.core.errors import DisintoError, Failed
 from disinto_tui.core.plan import Plan, Step, plan_from_json, plan_to_json
 from disinto_tui.runs.history import Entry
+from disinto_tui.runs.needs import needs_of, stand
 from disinto_tui.runs.ops_build import built_image, engine_of
 from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
 from disinto_tui.runs.runner import Context, Operation, Place, last_state
@@ -97,8 +98,10 @@ class RestartAgents:
         acts = [would("write", f"engine: tag the image that runs as {kept}:<its version>")]
         acts.append(would("write", f"{found.env.name}: AGENTS_IMAGE={params['reference']}"))
         if services:
-            up = up_command(found.target(place.instance, place.plan.endpoint), services, no_deps=True)
-            acts.append(would("write", str(up)))
+            target = found.target(place.instance, place.plan.endpoint)
+            needs = needs_of((await config(target)).get("services") or {}, services)
+            alone = not needs or not await stand(Engine(place.plan.endpoint), target, needs)
+            acts.append(would("write", str(up_command(target, services, no_deps=alone))))
             acts.append(
                 would("read", f"engine: inspect {', '.join(services)} until healthy, and a while longer")
             )
