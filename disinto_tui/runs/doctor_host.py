@@ -111,6 +111,8 @@ async def disk(ground: Ground) -> Sequence[Remark]:
     info = await ground.brief_info()
     if info is not None and is_local(await ground.endpoint()):
         places = {f"the engine ({info.root})": Path(info.root), **places}
+    elif info is None:
+        places = {"the instance; where the engine keeps its own, it did not say": ground.instance.path}
     return await in_thread(partial(_disk_remarks, places))
 
 

@@ -38,7 +38,7 @@ _SHARED: Mapping[str, tuple[str, str]] = {
 """Faults that many checks run into, by code: the check that tells it whole, and what the others say."""
 _SEALED = "the environment file cannot be opened"
 
-_BRIEF_SECONDS = 2.0
+_BRIEF_SECONDS = 3.0
 
 T = TypeVar("T")
 

@@ -28,6 +28,8 @@ HEARTBEAT_SECONDS = 30.0
 """The oldest one may be, unless the container's HEARTBEAT_MAX_AGE says otherwise; as the image's own check has it."""
 MANY_RESTARTS = 2
 _LOOP_SECONDS = 60.0
+_SAID = 200
+"""Characters of what the engine says why a container could not be started."""
 _STANDING = ("exited", "created", "dead", "absent")
 
 
@@ -210,7 +212,9 @@ def _of_container(
     state = container_state(inspect)
     if state in _STANDING:
         if active and not _done(inspect, once):
-            yield Remark("problem", f"{called} does not run ({state})", "disinto up")
+            said = " ".join(str((inspect.get("State") or {}).get("Error", "")).split())
+            why = f": {said[:_SAID]}{'…' if len(said) > _SAID else ''}" if said else ""
+            yield Remark("problem", f"{called} does not run ({state}{why})", "disinto up")
     elif state in ("unhealthy", "restarting"):
         yield Remark("problem", f"{called} is {state}", f"disinto logs {name}")
     elif state == "paused":

@@ -80,6 +80,17 @@ def test_one_sick_replica_is_not_hidden_by_its_sister() -> None:
         assert (remark.state, remark.text) == ("problem", "web (p-web-1) is unhealthy")
 
 
+def test_why_a_container_could_not_be_started_is_said() -> None:
+    error = "unable to apply caps:\noperation not permitted " + "x" * 300
+    (remark,) = doctor_stack.health_remarks(
+        {"agents": {}, "ci": {}}, [RUNS, container("ci", "created", state={"Error": error})]
+    )
+    assert remark.text.startswith(
+        "ci does not run (created: unable to apply caps: operation not permitted xxx"
+    )
+    assert len(remark.text) < 250
+
+
 def test_what_a_recreate_left_does_not_stand_for_the_service() -> None:
     half = container("agents", "created", Name="/0123456789ab_p-agents")
     for order in ([RUNS, half], [half, RUNS]):
@@ -223,7 +234,7 @@ def test_a_silent_engine_is_called_that_and_the_disk_is_looked_at(
     engine, other, disk = (item.remarks[0] for item in report.results)
     assert "takes connections, and said nothing" in engine.text and "systemctl status docker" in engine.cure
     assert (other.state, other.cure) == ("unknown", "disinto doctor engine")
-    assert "free for the instance" in disk.text
+    assert "free for the instance; where the engine keeps its own, it did not say" in disk.text
 
 
 def test_a_disk_that_hangs_holds_up_no_other_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
