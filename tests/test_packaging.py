@@ -126,7 +126,7 @@ def test_its_sample_is_a_config_file(bin: Path, empty: Path) -> None:
 
 @pytest.mark.slow
 def test_its_pages_are_shown(bin: Path, empty: Path) -> None:
-    pages = {Path(name).stem: name for name in FILES if re.fullmatch(r"docs/\w+\.md", name)}
+    pages = {Path(name).stem: name for name in FILES if re.fullmatch(r"docs/[\w-]+\.md", name)}
     listed = done(bin / "disinto", "docs", cwd=empty).splitlines()
     assert {line.split()[0] for line in listed} == set(pages)
     assert done(bin / "disinto", "docs", "versions", cwd=empty) == (ROOT / pages["versions"]).read_text()

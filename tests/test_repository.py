@@ -38,7 +38,7 @@ PACKAGE_HOSTS = tuple(
     )
 )
 # A directory of this machine at the beginning of a path; `$tree/root/usr` and `"$1"/root/usr` are not.
-OUR_PATHS = re.compile(r'(?<![\w$/.})])(?<!\w")/(?:work|root)/[\w.]')
+OUR_PATHS = re.compile(r'(?<![\w$/.}):])(?<!\w")/(?:work|root)/[\w.]')
 NOTES_TO_SELF = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 NO_ENGINE = "no Docker Engine answers"
 LEAVING_OUT = {"skip", "skipif", "xfail", "importorskip"}
@@ -118,6 +118,7 @@ def test_no_path_of_this_machine() -> None:
         ("cd /" + "work/main", True),
         ('"/' + 'root/.docker"', True),
         ("file:///" + "root/x", False),
+        ("- ${HOME}/x:/" + "root/x", False),
         ('"$1"/' + "root/usr", False),
         ("$work/" + "root/x", False),
         ("root:x:0:0:root:/root:/bin/sh", False),

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions
 
 _TASKS = ("bootstrap", "operating", "versions", "releases", "credentials", "adopt", "troubleshooting")
-_ORDER = (*_TASKS, "configuration", "formulas", "keys", "security", "architecture")
+_ORDER = (
+    *_TASKS[:-1],
+    "from-build",
+    "from-image-tag",
+    "troubleshooting",
+    "configuration",
+    "formulas",
+    "keys",
+    "security",
+    "architecture",
+)
 _WIDEST = 100
 # No backgrounds: what is readable on every terminal is its own colours.
 _STYLES = {
@@ -46,9 +56,10 @@ def pages() -> dict[str, Path]:
 
 
 def title_of(path: Path) -> str:
-    """A page's heading."""
+    """A page's heading, as plain words."""
     with path.open(encoding="utf-8") as lines:
-        return next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
+        heading = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
+    return heading.replace("`", "")
 
 
 def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -110,7 +121,7 @@ def for_terminal(text: str) -> str:
 
     def link(found: re.Match[str]) -> str:
         words, target = found.groups()
-        page = re.fullmatch(r"(\w+)\.md(?:#.*)?", target)
+        page = re.fullmatch(r"([\w-]+)\.md(?:#.*)?", target)
         if page:
             return f"{words} (`disinto docs {page[1]}`)"
         return f"{words} ({target})" if "://" in target else words

@@ -29,6 +29,7 @@ def test_the_list_has_every_page_once_with_a_line_of_its_own(call: Call) -> None
     assert sorted(row[0].strip() for row in rows) == TOPICS
     assert [row[0].strip() for row in rows[:3]] == ["bootstrap", "operating", "versions"]
     titles = [row[1].strip() for row in rows]
+    assert not any("`" in title for title in titles)
     assert all(titles) and len(set(titles)) == len(titles)
     assert max(map(len, said.out.splitlines())) <= 80
     listed = json.loads(call("docs", "--json").out)
@@ -113,9 +114,13 @@ def test_a_page_laid_out_loses_no_word(topic: str, width: int) -> None:
 
 
 def test_links_become_what_can_be_typed_and_pictures_go() -> None:
-    text = "# A\n\n![The screen](home.svg)\n\nSee [there](versions.md#the-list), [below](#b), [it](../x) and [web](https://a.example).\n"
+    text = (
+        "# A\n\n![The screen](home.svg)\n\n"
+        "See [there](versions.md#the-list), [how](from-build.md), [below](#b), [it](../x), [web](https://a.example).\n"
+    )
     assert for_terminal(text) == (
-        "# A\n\n\nSee there (`disinto docs versions`), below, it and web (https://a.example).\n"
+        "# A\n\n\n"
+        "See there (`disinto docs versions`), how (`disinto docs from-build`), below, it, web (https://a.example).\n"
     )
 
 
