@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from tests.support.old_stacks import (
 from tests.support.sealed import install
 
 pytestmark = pytest.mark.slow
+AT_ONCE = 3
 OTHERS = ("/var/run/docker.sock", "/home/agent/disinto/projects", "/home/agent/disinto/state")
 """Mounts without data of the stack's own: the engine's, and what became a directory of the instance."""
 WRITE = "mkdir -p {0}/precious && echo '{1}' >{0}/precious/file && chmod 640 {0}/precious/file"
@@ -41,6 +44,11 @@ Data = dict[tuple[str, str], str]
 def without(service: str) -> Callable[[str], str]:
     """The file without a service."""
     return lambda text: re.sub(rf"(?ms)^  {service}:\n.*?(?=^  \w|^\w)", "", text)
+
+
+def without_its_ci_agent(text: str) -> str:
+    """That one is on the host's network, where two cannot be at a time."""
+    return lean(text, ["woodpecker-agent"])
 
 
 def by_hand(text: str) -> str:
@@ -121,7 +129,7 @@ CASES = (
         built=BUILT,
         holds=("CLAUDE_TIMEOUT=99", "MINE=yes", "HAND_KEY=hunter2-in-clear"),
     ),
-    Case("head", str, env="DISINTO_IMAGE_TAG=v0.1.0\n"),
+    Case("head", without_its_ci_agent, env="DISINTO_IMAGE_TAG=v0.1.0\n"),
     Case("build-opt", built=BUILT, arrange=under_another_name, file="compose.yaml", holds=("MINE=more",)),
     # Upstream took its volume's declaration away one day; the container is of the file before.
     Case(
@@ -156,6 +164,7 @@ CASES = (
         rescued=(REPOS,),
     ),
     Case("hired", start=("--profile", "local-model"), built=BUILT),
+    Case("ours"),
 )
 
 
@@ -172,20 +181,57 @@ def case(request: pytest.FixtureRequest) -> Case:
     return found
 
 
-@pytest.fixture
-def old(
-    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages, case: Case
-) -> Iterator[Old]:
+@pytest.fixture(scope="module")
+def journeys(
+    request: pytest.FixtureRequest,
+    engine: Engine,
+    names: dict[str, str],
+    sample_images: SampleImages,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Mapping[str, Future[None]]]:
+    """What comes of each case, by its shape: some go at a time, since they wait more than they work."""
+    calls = (getattr(item, "callspec", None) for item in request.session.items if item.path == request.path)
+    wanted = [call.params["case"] for call in calls if call is not None]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            one.shape: pool.submit(
+                of_ours if one.shape == "ours" else of_upstream,
+                one,
+                Ground(tmp_path_factory.mktemp(one.shape), engine, names, sample_images),
+            )
+            for one in wanted
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def test_a_running_stack_is_adopted_switched_twice_and_undone(
+    case: Case, journeys: Mapping[str, Future[None]]
+) -> None:
+    journeys[case.shape].result()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a case stands on."""
+
+    home: Path
+    engine: Engine
+    names: dict[str, str]
+    images: SampleImages
+
+
+@contextlib.contextmanager
+def running(case: Case, ground: Ground) -> Iterator[Old]:
     """The stack of the case, running; then its file as it is when it is adopted."""
-    shape = SHAPES[case.shape]
+    shape, names = SHAPES[case.shape], ground.names
     tracked = shape.generation == "tracked"
     stack = lay_out(
-        tmp_path,
-        engine,
+        ground.home,
+        ground.engine,
         names,
-        sample_images.repository,
+        ground.images.repository,
         case.shape,
-        toml=case.toml + (tracked_table(engine, names, case.shape) if tracked else ""),
+        toml=case.toml + (tracked_table(ground.engine, names, case.shape) if tracked else ""),
         env=case.env,
         override=shape.override or (off(names) if tracked else ""),
         change=lambda text: case.edit(quick(text)),
@@ -199,7 +245,7 @@ def old(
         stack.start(*case.start)
         file.write_text(text)
         if case.sealed:
-            sops = install(tmp_path / "sops")
+            sops = install(ground.home / "sops")
             sops.seal(stack.directory / ".env")
             stack.factory.cli.env.update(sops.environment)
         yield stack
@@ -207,37 +253,39 @@ def old(
         stack.end(*images)
 
 
-def test_a_running_stack_is_adopted_switched_twice_and_undone(
-    old: Old, case: Case, sample_images: SampleImages
-) -> None:
+def of_upstream(case: Case, ground: Ground) -> None:
+    """One that upstream's generator made, or kept in git."""
     shape = SHAPES[case.shape]
-    assert case.sealed or old.accepted() == shape.valid
-    wanted = [sample_images.reference(name) for name in ("v0.2.0", "v0.3.0")]
+    wanted = [ground.images.reference(name) for name in ("v0.2.0", "v0.3.0")]
+    with running(case, ground) as old:
+        assert case.sealed or old.accepted() == shape.valid
 
-    def adopted() -> None:
-        there = {name for name in (*BASES, *OVERRIDES) if (old.directory / name).exists()}
-        assert there <= {"docker-compose.yml", "docker-compose.override.yml"}
-        if not case.sealed:
-            assert "COMPOSE_FILE" not in (old.directory / ".env").read_text()
+        def adopted() -> None:
+            there = {name for name in (*BASES, *OVERRIDES) if (old.directory / name).exists()}
+            assert there <= {"docker-compose.yml", "docker-compose.override.yml"}
+            if not case.sealed:
+                assert "COMPOSE_FILE" not in (old.directory / ".env").read_text()
 
-    plan = there_and_back(old, case, wanted, adopted)
-    # What upstream kept in git is known by its name for Forgejo, which a test must not take.
-    found = plan["facts"]["adopt"]
-    assert (found["generation"], found["mode"]) == (shape.generation.replace("tracked", "hand"), shape.mode)
-    if case.shape == "apr":
-        assert f"docker.io/disinto-kept/{old.project}:" in found["pin"]
-        assert old.adopt("--undo", "--yes").code == 2  # once is enough
+        plan = there_and_back(old, case, wanted, adopted)
+        # What upstream kept in git is known by its name for Forgejo, which a test must not take.
+        found = plan["facts"]["adopt"]
+        assert (found["generation"], found["mode"]) == (
+            shape.generation.replace("tracked", "hand"),
+            shape.mode,
+        )
+        if case.shape == "apr":
+            assert f"docker.io/disinto-kept/{old.project}:" in found["pin"]
+            assert old.adopt("--undo", "--yes").code == 2  # once is enough
 
 
-def test_one_of_ours_that_was_edited_by_hand_gets_its_edits_into_the_override(
-    tmp_path: Path, engine: Engine, sample_images: SampleImages
-) -> None:
-    """`init` refuses such a file and names `adopt`, which makes the file as `init` would."""
-    with a_factory(engine, sample_images, tmp_path, "edited") as made:
+def of_ours(case: Case, ground: Ground) -> None:
+    """One of this tool's own, edited by hand: `init` refuses it and names `adopt`, which makes the file as `init`
+    would, and its edits go into the override."""
+    with a_factory(ground.engine, ground.images, ground.home, "edited") as made:
         file = made.directory / "docker-compose.yml"
         ours = file.read_text()
         file.write_text(ours.replace("    init: true\n", "    mem_limit: 64m\n", 1))
-        old = Old(made, engine)
+        old = Old(made, ground.engine)
         assert made.cli("up", "--yes").code == 0
         assert "`disinto adopt` moves your part" in made.init("--no-start").err
         pin = (made.directory / ".env").read_bytes()
@@ -250,13 +298,13 @@ def test_one_of_ours_that_was_edited_by_hand_gets_its_edits_into_the_override(
             assert containers(old)["agents"]["HostConfig"]["Memory"] == 64 << 20
             assert "Nothing to do." in old.adopt("--yes").err
 
-        wanted = [sample_images.reference(name) for name in ("v0.3.0", "v0.2.0")]
-        plan = there_and_back(old, Case("ours"), wanted, adopted)
+        wanted = [ground.images.reference(name) for name in ("v0.3.0", "v0.2.0")]
+        plan = there_and_back(old, case, wanted, adopted)
         assert plan["facts"]["adopt"]["generation"] == "ours-edited"
 
 
 def there_and_back(
-    old: Old, case: Case, versions: Sequence[str], adopted: Callable[[], None] = lambda: None
+    old: Old, case: Case, versions: Sequence[str], adopted: Callable[[], None]
 ) -> dict[str, Any]:
     """Adopt, switch to each version, undo; `adopted` is called in between. The plan of the adoption.
 

@@ -181,9 +181,9 @@ def quick(text: str) -> str:
     return text
 
 
-def lean(text: str) -> str:
+def lean(text: str, services: Sequence[str] = UNTOUCHED) -> str:
     """Without what is the same in all generations and would only take time: off, as by hand."""
-    for service in UNTOUCHED:
+    for service in services:
         text = text.replace(f"\n  {service}:\n", f'\n  {service}:\n    profiles: ["off"]\n', 1)
     return text
 
