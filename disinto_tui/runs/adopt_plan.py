@@ -20,6 +20,7 @@ from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_look import Situation, image_names, mounted_at
 from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, left_behind, retired
 from disinto_tui.runs.health import container_state
+from disinto_tui.runs.idle import busy
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
 from disinto_tui.runs.lifecycle import HEALTH_SECONDS, active_services
@@ -60,6 +61,8 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         found.containers, images, outcome.stack, found.found.name, outcome.changes, outcome.carried.dropped
     )
     told = [item for item in shadows if _endangers(item)]
+    works = await busy(found.engine, [found.live[name] for name in active if name in found.live])
+    dangers += [f"{work}: it would be interrupted" for work in works]
     dangers += await _left_words(found, left, told)
     dangers += [item.words for item in told]
     plan = Plan(

@@ -107,12 +107,11 @@ def source_mode(paths: Sequence[str]) -> int | None:
 
 
 async def check_merge(target: ComposeTarget, data: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-    """Whether several files mean to Compose what was read in them: `data` is this tool's merge, `resolved` Compose's.
+    """Whether the files mean to Compose what was read in them: `data` is this tool's merge, `resolved` Compose's.
 
-    Raises Refused when they differ: then something in them is not understood.
+    One file is looked at as well: what would be read otherwise than Compose reads it would go over otherwise. Raises
+    Refused when they differ: then something in them is not understood.
     """
-    if len(target.files) < 2:
-        return
     scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
     try:
         file = scratch / COMPOSE
@@ -125,10 +124,12 @@ async def check_merge(target: ComposeTarget, data: Mapping[str, Any], resolved: 
         shutil.rmtree(scratch, ignore_errors=True)
     if different:
         names = " and ".join(Path(path).name for path in target.files)
+        several = len(target.files) > 1
         raise Refused(
-            f"What {names} say together is not understood.",
-            f"Compose puts them together otherwise: {different[0]}.",
-            "Put that into one of the files as `docker compose config` shows it, then adopt again.",
+            f"What {names} {'say together' if several else 'says'} is not understood.",
+            f"Compose {'puts them together' if several else 'reads it'} otherwise: {different[0]}.",
+            f"Put that into {'one of the files' if several else 'the file'} as `docker compose config` shows it, "
+            "then adopt again.",
             code="adopt.merge",
             details=different[:10],
         )

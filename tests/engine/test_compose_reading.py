@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from disinto_tui.adapters.compose import ComposeTarget, config
 from disinto_tui.core import stack_forms as forms
 from disinto_tui.core.carry import CarryFacts, carry_over, merged
+from disinto_tui.core.compose_read import read_compose
+from disinto_tui.core.errors import Refused
 from disinto_tui.core.stack_dump import dump_compose, dump_override
+from disinto_tui.runs.adopt_sources import check_merge
 from tests.core.test_carry import HOME, new_stack
 from tests.support.engine import Engine
 from tests.support.plain_scalars import PLAIN_SCALARS
@@ -70,3 +77,22 @@ def test_compose_makes_of_an_override_what_we_make_of_it(tmp_path: Path, engine:
             assert forms.names(item.get(key)) == wanted or item.get("network_mode"), (name, key)
     assert "network_mode" not in seen["woodpecker-agent"]
     assert seen["agents"]["networks"]["mine"] == {"aliases": ["a"]}
+
+
+def test_one_file_that_is_read_otherwise_than_compose_reads_it_is_refused(
+    tmp_path: Path, engine: Engine
+) -> None:
+    text = "services:\n  agents:\n    image: a\n    environment: {A: 1e3}\n"
+    (tmp_path / "docker-compose.yml").write_text(text)
+    target = ComposeTarget("x", str(tmp_path), (str(tmp_path / "docker-compose.yml"),), None, engine.endpoint)
+
+    async def look(data: dict[str, object]) -> None:
+        await check_merge(target, data, await config(target))
+
+    asyncio.run(look(read_compose(text).data))
+    with pytest.raises(Refused) as caught:
+        asyncio.run(look({"services": {"agents": {"image": "a", "environment": {"A": "1e3"}}}}))
+    assert (
+        caught.value.code == "adopt.merge"
+        and "docker-compose.yml says is not understood" in caught.value.what
+    )
