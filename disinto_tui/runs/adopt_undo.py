@@ -22,6 +22,7 @@ from disinto_tui.runs.health import by_service
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.ops_adopt import as_adopted, copied, originals, put_back_files
 from disinto_tui.runs.ops_files import digest
+from disinto_tui.runs.ops_retire import content
 
 KIND = "adopt-undo"
 
@@ -213,7 +214,7 @@ def _moved(instance: Instance, run: RunDir) -> list[dict[str, Any]]:
     ]
     for item in moved:
         place = originals(instance, run.id) / item["path"]
-        if digest(read_bytes(place)) != item["content"]:
+        if digest(content(instance, place)) != item["content"]:
             raise Refused(
                 f"The original {item['path']} is not there any more.",
                 f"{place} should be it, unchanged.",

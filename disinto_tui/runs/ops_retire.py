@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from disinto_tui.adapters.instance import disk_error, read_bytes
+from disinto_tui.adapters.instance import Instance, disk_error, read_bytes
 from disinto_tui.core.errors import Refused
 from disinto_tui.runs.ops_adopt import originals
 from disinto_tui.runs.ops_files import digest
@@ -43,7 +43,7 @@ class RetireFiles:
             source, target = _source(ctx, params, item, out), _target(ctx, params, item, out)
             if not _there(source) and _there(target):
                 continue
-            if digest(read_bytes(source)) != item["content"] or _there(target):
+            if digest(content(ctx.instance, source)) != item["content"] or _there(target):
                 raise Refused(
                     f"{item['path']} is not what it was when the plan was made.",
                     f"It should go from {source} to {target}, and one of the two was changed since.",
@@ -71,6 +71,11 @@ def _source(ctx: Context, params: Mapping[str, Any], item: Mapping[str, Any], ou
 
 def _target(ctx: Context, params: Mapping[str, Any], item: Mapping[str, Any], out: bool) -> Path:
     return _place(ctx, params, item, out)
+
+
+def content(instance: Instance, path: Path) -> bytes | None:
+    """What a file of the instance holds that may be moved away. A link says where it leads from its old place."""
+    return read_bytes(instance.path / path.readlink() if path.is_symlink() else path)
 
 
 def _there(path: Path) -> bool:

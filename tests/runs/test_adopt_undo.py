@@ -16,7 +16,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir, create_run
 from disinto_tui.core.errors import BadInput, Refused
 from disinto_tui.core.plan import Plan, Step
-from disinto_tui.runs.adopt_undo import KIND, _adopted, _refuse_changed
+from disinto_tui.runs.adopt_undo import KIND, _adopted, _moved, _refuse_changed
 from disinto_tui.runs.operations import OPERATIONS
 from disinto_tui.runs.ops_adopt import put_back_files
 from disinto_tui.runs.ops_files import digest, replacement
@@ -148,6 +148,25 @@ def test_the_way_to_put_a_changed_file_back_is_one_that_leads_there(tmp_path: Pa
     subprocess.run(shlex.split(copy[1]), check=True)
     assert (tmp_path / ".env").read_bytes() == b"A=2\n"
     asyncio.run(_refuse_changed(instance, run, files, "x"))
+
+
+@pytest.mark.parametrize("to", ["../elsewhere/compose", "compose.real"])
+def test_a_link_that_is_moved_away_comes_back_as_it_was(tmp_path: Path, to: str) -> None:
+    """It leads nowhere from where it is kept, and what it led to was called gone."""
+    place = tmp_path / "factory"
+    (tmp_path / "elsewhere").mkdir()
+    place.mkdir()
+    (place / to).write_bytes(b"services: {}\n")
+    (place / "compose.yaml").symlink_to(to)
+    before = _tree(tmp_path)
+    instance = Instance.at(place)
+    item = {"path": "compose.yaml", "content": digest(b"services: {}\n")}
+    run = ran(instance, "adopt", Step("retire", "t", "retire-files", {"files": [item]}))
+    assert not (place / "compose.yaml").is_symlink()
+    assert _moved(instance, run) == [item]
+    back = {"files": [item], "run": run.id, "back": True}
+    ran(instance, KIND, Step("retired", "t", "retire-files", back))
+    assert _tree(tmp_path) == before
 
 
 def test_a_kill_between_files_and_directories_leaves_no_directory(tmp_path: Path) -> None:
