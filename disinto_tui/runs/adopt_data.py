@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from disinto_tui.adapters.engine_look import volume_content
+from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.core import stack_forms as forms
 from disinto_tui.core.errors import Refused
 from disinto_tui.core.lineage import FORGEJO_DATA
@@ -14,6 +16,9 @@ from disinto_tui.runs.health import is_leftover, service_of
 
 if TYPE_CHECKING:
     from disinto_tui.runs.adopt import Outcome
+
+
+_OWN_LAYER = "the container itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def rescues_of(
                     "target": target,
                     "image": str(container["Image"]),
                     "running": service in found.live,
-                    "source": source or "the container itself",
+                    "source": source or _OWN_LAYER,
                 }
             )
         for item in container.get("Mounts") or ():
@@ -87,6 +92,28 @@ def rescues_of(
     _refuse_two(found, rescues)
     left += _without_container(outcome, definitions)
     return rescues, left
+
+
+async def copies_of(found: Situation, rescues: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is copied first, in words with its size as far as it can be seen. Raises Refused when there is no room."""
+    words, needed = [], 0
+    for item in rescues:
+        about = ""
+        if item["source"] != _OWN_LAYER:
+            container = found.containers[item["service"]]
+            content = await volume_content(found.engine, item["source"], container, item["path"])
+            needed += content.size if content is not None else 0
+            about = f" ({content.words})" if content is not None else ""
+        words.append(f"{item['service']}: {item['path']} is copied to {item['target']} first{about}")
+    free = free_bytes(found.info.root) if is_local(found.engine.endpoint) else None
+    if free is not None and free < needed:
+        raise Refused(
+            "There is not enough room for a copy of the data.",
+            f"It takes {needed // 1_000_000} MB under {found.info.root}, and {free // 1_000_000} are free.",
+            "Free some (`docker system df` shows what takes it; prune images, never volumes).",
+            code="disk.full",
+        )
+    return words
 
 
 def _full_name(found: Situation, volumes: Mapping[str, Any], key: str) -> str:

@@ -15,7 +15,7 @@ from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
 from disinto_tui.runs import preflight
-from disinto_tui.runs.adopt_data import Left, is_job, rescues_of
+from disinto_tui.runs.adopt_data import Left, copies_of, is_job, rescues_of
 from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_look import Situation, image_names, mounted_at
 from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, left_behind, retired
@@ -51,6 +51,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
     settled = all(item.action == "keep" for item in changes) and not gone
+    copies = [] if settled else await copies_of(found, rescues)
     steps = [] if settled else _steps(outcome, changes, rescues, pulls, active)
     dangers = [
         str(item) for item in found.lineage.findings if item.severity == "danger" and _is_so(found, item)
@@ -79,6 +80,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
         dangers=tuple(dict.fromkeys(dangers)),
         notes=(
+            *copies,
             *_notes(outcome, drifted),
             *(item.words for item in shadows if item.severity == "warning" and not _endangers(item)),
         ),

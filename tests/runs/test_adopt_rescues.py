@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from disinto_tui.core.errors import Refused
+from disinto_tui.core.shadow import Content
+from disinto_tui.runs import adopt_data
 from disinto_tui.runs.adopt_data import rescues_of
 from disinto_tui.runs.health import by_service
 
@@ -118,3 +121,25 @@ def test_the_container_of_an_action_is_not_stopped_for_a_copy() -> None:
     lasting["HostConfig"] = {"RestartPolicy": {"Name": "unless-stopped"}}
     found, _ = rescued({"agents-llama": ["project-repos:/repos"]}, lasting, active=())
     assert len(found) == 1
+
+
+def test_data_that_does_not_fit_is_refused_before_anything_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy would fill the disk under a Forgejo that stands still."""
+
+    async def look(*_: Any) -> Content:
+        return Content(3_000_000, 2, "repo.db", 0.0)
+
+    monkeypatch.setattr(adopt_data, "volume_content", look)
+    monkeypatch.setattr(adopt_data, "free_bytes", lambda _: 2_000_000)
+    one = {"service": "forgejo", "path": "/data", "target": "x_forgejo-data", "source": HASHES[0]}
+    situation = SimpleNamespace(
+        containers={"forgejo": {}},
+        engine=SimpleNamespace(endpoint="unix:///x"),
+        info=SimpleNamespace(root="/r"),
+    )
+    with pytest.raises(Refused) as caught:
+        asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))
+    assert caught.value.code == "disk.full" and "3 MB" in caught.value.why
+    monkeypatch.setattr(adopt_data, "free_bytes", lambda _: 4_000_000)
+    said = asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))
+    assert said[0].startswith("forgejo: /data is copied to x_forgejo-data first (2 files, ")
