@@ -18,6 +18,7 @@ from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs import doctor_host, doctor_keep, doctor_remote, doctor_stack
 from disinto_tui.runs.doctor_model import Check, Ground, Result, State, carried_out
 from disinto_tui.runs.holder import refuse_unfinished
+from disinto_tui.runs.project import project_name
 
 CHECKS: tuple[Check, ...] = (
     Check("engine", "Engine", "Everything runs on it.", doctor_host.engine),
@@ -182,9 +183,8 @@ async def plan_fix(instance: Instance, report: Report) -> Plan:
     steps = report.fixes
     try:
         endpoint = await ground.endpoint()
-        project = (
-            (await ground.found()).name if any(step.op != "modes" for step in steps) else instance.path.name
-        )
+        files_alone = all(step.op == "modes" for step in steps)  # for which nobody has to ask the engine
+        project = project_name(instance) if files_alone else (await ground.found()).name
     finally:
         await ground.close()
     return Plan(

@@ -34,6 +34,8 @@ OTHER_NAMES = (
 """Files that a hand-typed `docker compose` would read instead of ours, or beside them (Compose's own order)."""
 KNOWN_AS = "known_as"
 """The fact of a plan that remembers, beyond the last container, which project it was (`Found.facts`)."""
+_SAY_ANEW = ("init", "adopt", "adopt-undo")
+"""Runs that write down what the project is called."""
 _NAME = re.compile(rb"^name:[ \t]*['\"]?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
 STEERING = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
 """Variables of the shell that a hand-typed `docker compose` obeys, and we do not."""
@@ -187,8 +189,10 @@ def _known_as(instance: Instance, hand: ByHand) -> tuple[str, tuple[str, ...]] |
             continue
         plan = run.plan()
         known = plan.facts.get(KNOWN_AS)
+        if plan.kind in _SAY_ANEW:
+            return None
         if not isinstance(known, Mapping):
-            return None  # `init` says anew what it is
+            continue  # it started and stopped nothing: a release, what the doctor mended
         files = tuple(str(part) for part in known.get("files", ()))
         same = list(known.get("hand", ())) == [hand.name, *hand.files]
         return (plan.project, files) if same and all(Path(part).is_file() for part in files) else None

@@ -175,7 +175,11 @@ async def switch_hides(
             _trees(engine, instance, image.id, targets), _trees(engine, instance, running, targets)
         )
         changed = tuple(
-            item for item in mounts if after.get(item.target, Tree()).changed(before.get(item.target, Tree()))
+            item
+            for item in mounts
+            if item.target in after
+            and item.target in before  # of an image that is gone nothing is known
+            and after[item.target].changed(before[item.target])
         )
         reference = image.tags[0] if image.tags else image.id
         facts = ServiceFacts(name, reference, mounts=changed, trees=after, trees_before=before)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.journal import JournalWriter, create_run
+from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.plan import Plan
 from disinto_tui.runs.env import Env
 from disinto_tui.runs.lifecycle import active_services
@@ -107,6 +109,27 @@ def test_facts_survive_a_plan(instance: Instance) -> None:
     facts = Found("other", (), hand.files, hand, Env("none")).facts()
     plan = Plan("down", "t", "d", "other", "e", (), facts=facts)
     assert plan.facts["known_as"]["hand"] == ["shop", *hand.files]
+
+
+def over(instance: Instance, day: str, plan: Plan) -> None:
+    """A run that is done, of that day."""
+    run = create_run(instance, plan)
+    writer = JournalWriter(run)
+    writer.write(RunStarted(1.0, run.id, 1, 1.0, "boot"))
+    writer.write(RunEnded(2.0, "done", 0))
+    writer.close()
+    run.path.rename(run.path.parent / f"{day}-000000-{plan.kind}-0000")
+
+
+async def test_what_was_mended_since_does_not_make_it_forget_which_project_it_was(instance: Instance) -> None:
+    """With the wrong name the next `up` would begin with empty volumes."""
+    hand = by_hand(instance, {})
+    facts = Found("other", (), hand.files, hand, Env("none")).facts()
+    over(instance, "20260101", Plan("down", "t", str(instance.path), "other", "e", (), facts=facts))
+    over(instance, "20260102", Plan("doctor", "t", str(instance.path), instance.path.name, "e", ()))
+    assert (await found(instance)).name == "other"
+    over(instance, "20260103", Plan("init", "t", str(instance.path), "shop", "e", ()))
+    assert (await found(instance)).name == "shop"
 
 
 def test_profiles_of_env_turn_services_on() -> None:
