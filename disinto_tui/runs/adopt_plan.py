@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         found.containers, images, outcome.stack, found.found.name, outcome.changes, outcome.carried.dropped
     )
     told = [item for item in shadows if _endangers(item)]
-    works = await busy(found.engine, [found.live[name] for name in active if name in found.live])
-    dangers += [f"{work}: it would be interrupted" for work in works]
+    dangers += await interrupted(found, active)
     dangers += await _left_words(found, left, told)
     dangers += [item.words for item in told]
     plan = Plan(
@@ -100,6 +99,12 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         if change.action != "keep"
     }
     return plan, staged if steps else {}
+
+
+async def interrupted(found: Situation, active: Collection[str]) -> list[str]:
+    """Agents at work in containers that are recreated: what they do dies with the container."""
+    works = await busy(found.engine, [item for name, item in found.live.items() if name in active])
+    return [f"{work}: it would be interrupted" for work in works]
 
 
 def _turned_on(found: Situation, definitions: Mapping[str, Any]) -> dict[str, Any]:

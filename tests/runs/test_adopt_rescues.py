@@ -12,6 +12,7 @@ from disinto_tui.core.errors import Refused
 from disinto_tui.core.shadow import Content
 from disinto_tui.runs import adopt_data
 from disinto_tui.runs.adopt_data import rescues_of
+from disinto_tui.runs.adopt_plan import interrupted
 from disinto_tui.runs.health import by_service
 
 HASHES = ["a" * 64, "b" * 64]
@@ -143,3 +144,15 @@ def test_data_that_does_not_fit_is_refused_before_anything_stops(monkeypatch: py
     monkeypatch.setattr(adopt_data, "free_bytes", lambda _: 4_000_000)
     said = asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))
     assert said[0].startswith("forgejo: /data is copied to x_forgejo-data first (2 files, ")
+
+
+def test_agents_at_work_are_told_before_they_are_interrupted() -> None:
+    class Engine:
+        async def processes(self, container: str) -> list[tuple[int, str]]:
+            return [(240, "/usr/local/bin/claude -p fix"), (9000, "bash /entrypoint.sh")]
+
+    live = {name: container(name) for name in ("agents", "runner")}
+    situation = cast(Any, SimpleNamespace(engine=Engine(), live=live))
+    assert asyncio.run(interrupted(situation, {"agents"})) == [
+        "agents is at work for 4 min: it would be interrupted"
+    ]
