@@ -7,7 +7,7 @@ stays in its volumes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ async def plan_adopt_undo(instance: Instance) -> Prepared:
     staged = _originals(instance, run, files)
     moved = _moved(instance, run)
     before: Mapping[str, Any] = next(step.params for step in plan.steps if step.op == "old-stack")
+    _refuse_gone(instance, before, {item["path"] for item in (*files, *moved)})
     made = [item for step in plan.steps if step.op == "directories" for item in step.params["directories"]]
     data = copied(plan.steps)
     engine = Engine(plan.endpoint)
@@ -229,6 +230,19 @@ def _moved(instance: Instance, run: RunDir) -> list[dict[str, Any]]:
                 code="adopt.changed",
             )
     return moved
+
+
+def _refuse_gone(instance: Instance, before: Mapping[str, Any], back: Collection[str]) -> None:
+    """Raise Refused when a file that the old stack was made from, and that stayed, is gone; `back` are those that come
+    back."""
+    for path in before["files"]:
+        if path not in {str(instance.path / name) for name in back} and not Path(path).is_file():
+            raise Refused(
+                f"{path} is gone.",
+                "The old stack was made from it, too, and would not be what it was.",
+                "Put it back, then try again.",
+                code="adopt.originals",
+            )
 
 
 async def _refuse_images(engine: Engine, before: Mapping[str, Any]) -> None:
