@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from io import RawIOBase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from disinto_tui.adapters.engine import Engine
@@ -149,6 +150,18 @@ def may_be_read(engine: Engine, inspect: Mapping[str, Any]) -> bool:
     """Whether files of a container may be read through the engine without a change to the host: it mounts everything
     the container has for that, and makes a directory where the source of a bind is missing (observed, 20.10: a file
     that was moved away came back as a directory). Where nobody can see whether one is missing, it may not."""
+    made = _made_sources(inspect)
+    return all(Path(source).exists() for source in made) if is_local(engine.endpoint) else not made
+
+
+def missing_sources(engine: Engine, inspect: Mapping[str, Any]) -> list[str]:
+    """Paths of the host that a container mounts and that are not there, as far as this host can see."""
+    made = _made_sources(inspect) if is_local(engine.endpoint) else []
+    return [path for path in made if not Path(path).exists()]
+
+
+def _made_sources(inspect: Mapping[str, Any]) -> list[str]:
+    """The bind sources that the engine makes as directories where they are missing."""
     host = inspect.get("HostConfig") or {}
     sources = [str(bind).partition(":")[0] for bind in host.get("Binds") or ()]
     sources += [
@@ -156,8 +169,7 @@ def may_be_read(engine: Engine, inspect: Mapping[str, Any]) -> bool:
         for item in host.get("Mounts") or ()
         if item.get("Type") == "bind" and (item.get("BindOptions") or {}).get("CreateMountpoint")
     ]
-    made = [source for source in sources if source.startswith("/")]  # the others are names of volumes
-    return all(map(os.path.exists, made)) if is_local(engine.endpoint) else not made
+    return [source for source in sources if source.startswith("/")]  # the others are names of volumes
 
 
 async def without_directories(engine: Engine, inspect: Mapping[str, Any], paths: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from disinto_tui.adapters.engine_look import volume_content
+from disinto_tui.adapters.engine_look import missing_sources, volume_content
 from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.core import stack_forms as forms
 from disinto_tui.core.errors import Refused
@@ -95,9 +95,11 @@ def rescues_of(
 
 
 async def copies_of(found: Situation, rescues: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is copied first, in words with its size as far as it can be seen. Raises Refused when there is no room."""
+    """What is copied first, in words with its size as far as it can be seen. Raises Refused when there is no room, or
+    when a container cannot be read as it is."""
     words, needed = [], 0
     for item in rescues:
+        _refuse_missing(found, item)
         about = ""
         if item["source"] != _OWN_LAYER:
             container = found.containers[item["service"]]
@@ -114,6 +116,18 @@ async def copies_of(found: Situation, rescues: Sequence[Mapping[str, Any]]) -> l
             code="disk.full",
         )
     return words
+
+
+def _refuse_missing(found: Situation, rescue: Mapping[str, Any]) -> None:
+    """Reading a container through the engine makes a directory of a bind source that is missing (`missing_sources`)."""
+    service = rescue["service"]
+    for path in missing_sources(found.engine, found.containers[service]):
+        raise Refused(
+            f"{path}, which {service} mounts, is not there.",
+            f"{rescue['path']} of {service} has to be copied first, and reading it would make a directory of it.",
+            "Put it back where it was, or make an empty one of the right kind, and try again.",
+            code="adopt.missing_source",
+        )
 
 
 def _full_name(found: Situation, volumes: Mapping[str, Any], key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -144,6 +145,27 @@ def test_data_that_does_not_fit_is_refused_before_anything_stops(monkeypatch: py
     monkeypatch.setattr(adopt_data, "free_bytes", lambda _: 4_000_000)
     said = asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))
     assert said[0].startswith("forgejo: /data is copied to x_forgejo-data first (2 files, ")
+
+
+def test_a_mount_whose_source_is_gone_is_refused_before_the_container_is_read(tmp_path: Path) -> None:
+    """Reading it through the engine would make a directory there, and the way back would find one more file."""
+    gone = tmp_path / "app.ini"
+    one = {
+        "service": "forgejo",
+        "path": "/data",
+        "target": "x_forgejo-data",
+        "source": "the container itself",
+    }
+    situation = SimpleNamespace(
+        containers={"forgejo": {"HostConfig": {"Binds": [f"{gone}:/etc/app.ini", "named:/x"]}}},
+        engine=SimpleNamespace(endpoint="unix:///x"),
+        info=SimpleNamespace(root=str(tmp_path)),
+    )
+    with pytest.raises(Refused) as caught:
+        asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))
+    assert caught.value.code == "adopt.missing_source" and str(gone) in caught.value.what
+    gone.touch()
+    assert len(asyncio.run(adopt_data.copies_of(cast(Any, situation), [one]))) == 1
 
 
 def test_agents_at_work_are_told_before_they_are_interrupted() -> None:
