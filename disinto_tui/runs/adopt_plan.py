@@ -79,6 +79,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         undo="`disinto adopt --undo`: files as before to the byte, and the old stack runs",
         dangers=tuple(dict.fromkeys(dangers)),
         notes=(
+            *await other_version(outcome),
             *copies,
             *_notes(outcome, drifted),
             *(item.words for item in shadows if item.severity == "warning" and not _endangers(item)),
@@ -99,6 +100,21 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
         if change.action != "keep"
     }
     return plan, staged if steps else {}
+
+
+async def other_version(outcome: Outcome) -> list[str]:
+    """That agents run another image than they will: `.env` may pin one that nobody started yet."""
+    found, pin = outcome.situation, local_name(outcome.pin.reference)
+    images = image_names(found.live)
+    agents = {kind.name for kind in found.lineage.services if kind.agents} & images.keys()
+    if outcome.pin.keep or not agents:
+        return []
+    meant = await found.engine.image(pin)
+    return [
+        f"{name} runs {images[name][0]} ({images[name][1].removeprefix('sha256:')[:12]}) now, and {pin} afterwards"
+        for name in sorted(agents)
+        if meant is None or meant.id != images[name][1]
+    ]
 
 
 async def interrupted(found: Situation, active: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ from disinto_tui.core.errors import Refused
 from disinto_tui.core.shadow import Content
 from disinto_tui.runs import adopt_data
 from disinto_tui.runs.adopt_data import rescues_of
-from disinto_tui.runs.adopt_plan import interrupted
+from disinto_tui.runs.adopt_plan import interrupted, other_version
 from disinto_tui.runs.health import by_service
 
 HASHES = ["a" * 64, "b" * 64]
@@ -178,3 +178,23 @@ def test_agents_at_work_are_told_before_they_are_interrupted() -> None:
     assert asyncio.run(interrupted(situation, {"agents"})) == [
         "agents is at work for 4 min: it would be interrupted"
     ]
+
+
+@pytest.mark.parametrize(("image", "told"), [("sha256:1", False), ("sha256:2", True), (None, True)])
+def test_a_pin_that_is_not_what_runs_is_told(image: str | None, told: bool) -> None:
+    """AGENTS_IMAGE in .env, while the compose file builds: adopting changes the version."""
+
+    class Engine:
+        async def image(self, name: str) -> Any:
+            return None if image is None else SimpleNamespace(id=image)
+
+    runs = container("agents")
+    runs["Config"]["Image"] = "x-agents"
+    situation = SimpleNamespace(
+        engine=Engine(),
+        live={"agents": runs},
+        lineage=SimpleNamespace(services=[SimpleNamespace(name="agents", agents=True)]),
+    )
+    pin = SimpleNamespace(reference="ghcr.io/disinto/agents:v0.3.0", keep=False)
+    said = asyncio.run(other_version(cast(Any, SimpleNamespace(situation=situation, pin=pin))))
+    assert bool(said) == told and (not told or ("x-agents" in said[0] and "v0.3.0 afterwards" in said[0]))
