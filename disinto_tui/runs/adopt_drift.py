@@ -14,6 +14,11 @@ from typing import Any
 from disinto_tui.core.carry import Dropped
 from disinto_tui.core.stack_diff import Change
 
+_HOST_MOUNTS = ("/host_mnt", "/run/desktop/mnt/host")
+"""Where Docker Desktop's machine has the host's directories."""
+_GIVEN = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"})
+"""What Compose gives every container from the docker CLI's configuration, and does not print."""
+
 
 def attached(container: Mapping[str, Any]) -> dict[str, str]:
     """What a container has mounted, by path: a volume's name or a path on the host; anonymous volumes left out."""
@@ -25,7 +30,10 @@ def attached(container: Mapping[str, Any]) -> dict[str, str]:
             if not (len(name) == 64 and set(name) <= set("0123456789abcdef")):
                 found[path] = name
         elif item.get("Type") == "bind":
-            found[path] = os.path.realpath(str(item.get("Source", "")))
+            source = str(item.get("Source", ""))
+            for host in _HOST_MOUNTS:
+                source = source.removeprefix(host)
+            found[path] = os.path.realpath(source)
     return found
 
 
@@ -45,7 +53,9 @@ def meant(definition: Mapping[str, Any], stack: Mapping[str, Any], project: str)
 def variables(container: Mapping[str, Any], image: Mapping[str, str]) -> dict[str, str]:
     """A container's variables beyond those of its image."""
     pairs = (str(item).partition("=") for item in (container.get("Config") or {}).get("Env") or ())
-    return {name: value for name, _, value in pairs if image.get(name) != value}
+    return {
+        name: value for name, _, value in pairs if image.get(name) != value and name.upper() not in _GIVEN
+    }
 
 
 def given_to(definition: Mapping[str, Any]) -> dict[str, str]:

@@ -72,3 +72,13 @@ def test_another_image_than_the_file_says_is_told() -> None:
     assert drift({"agents": container()}, IMAGES, after, "x") == [
         "agents runs a/b:v1, and the file says a/b:v2"
     ]
+
+
+def test_what_the_engines_machine_and_the_cli_add_is_no_difference() -> None:
+    """Docker Desktop mounts the host's directories elsewhere; Compose hands proxies on from the CLI's configuration."""
+    made = container()
+    made["Mounts"][1]["Source"] = "/host_mnt/srv/old"
+    made["Config"]["Env"] += ["HTTP_PROXY=http://p:1", "no_proxy=localhost"]
+    after = stack([DATA, BOUND], FORGE_TOKEN="s3cret", COST="1$$2")
+    assert list(lost({"agents": made}, IMAGES, after, "x", (), ())) == []
+    assert drift({"agents": made}, IMAGES, after, "x") == []
