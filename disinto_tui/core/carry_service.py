@@ -339,13 +339,17 @@ class ServicePart:
             if key in self.old or key in TOLD:
                 continue
             # On networks of the stack it cannot be on the host's as well, and it was on those.
-            if self.facts.exact or key == "network_mode" or (self.facts.complete and key in ALWAYS_SET):
+            # Every generator gives these two a command: without one, the image's own is meant.
+            own = key == "command" and self.name in ("staging", "staging-deploy")
+            always = self.facts.complete and key in ALWAYS_SET
+            if self.facts.exact or key == "network_mode" or own or always:
                 yield key, RESET
                 self._moved(f"{key} taken out")
 
     def _upstreams(self, key: str, value: Any) -> bool:
         if key == "healthcheck":
-            return _check(value) == UPSTREAM_CHECKS.get("agents" if self._local else self.name)
+            known = UPSTREAM_CHECKS.get("agents" if self._local else self.name)
+            return known is not None and _check(value) == known
         if key == "command" and self.name == "staging":
             return _words(value) == UPSTREAM_SITE
         if key == "command" and self.name == "staging-deploy":

@@ -197,11 +197,22 @@ def test_what_a_dependency_says_beyond_its_condition_stays(more: dict[str, bool]
         }
 
 
-def test_a_healthcheck_that_is_off_stays_off() -> None:
-    old = ours()
-    old["services"]["agents"]["healthcheck"] = {"disable": True}
-    after, _ = over(old, exact=True)
-    assert after["services"]["agents"]["healthcheck"] == {"disable": True}
+@pytest.mark.parametrize("service", ["agents", "woodpecker"])
+def test_a_healthcheck_that_is_off_stays_off(service: str) -> None:
+    """Also where upstream had none to compare it with."""
+    for old, facts in ((ours(), {"exact": True}), (apr(), {"complete": True})):
+        old["services"][service]["healthcheck"] = {"disable": True}
+        after, _ = over(old, **facts)
+        assert after["services"][service]["healthcheck"] == {"disable": True}
+
+
+def test_a_deployment_of_an_image_of_ones_own_is_not_given_our_command() -> None:
+    old = apr()
+    old["services"]["staging-deploy"]["image"] = "me/deploy:1"
+    del old["services"]["staging-deploy"]["command"]
+    after, _ = over(old, complete=True)
+    assert after["services"]["staging-deploy"]["image"] == "me/deploy:1"
+    assert "command" not in after["services"]["staging-deploy"]
 
 
 def test_a_service_that_was_apart_from_the_others_stays_apart() -> None:
