@@ -40,7 +40,7 @@ STAND_INS = {
     "woodpecker-agent": "3333",
 }
 # Their real images bring a check of their own, and the stack relies on it.
-CHECKED = {"woodpecker": 8000, "woodpecker-agent": 3333}
+CHECKED = {"woodpecker": ":8000", "woodpecker-agent": "${WOODPECKER_HEALTHCHECK_ADDR:-:3333}"}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 SECOND = 1_000_000_000  # healthcheck times are nanoseconds
 DOCKER = (
@@ -203,7 +203,8 @@ def stand_in_image(base: tuple[bytes, str], name: str, architecture: str) -> Ima
         "Labels": {"org.opencontainers.image.title": f"Stand-in for {name}", "io.disinto.ground": "1"},
     }
     if name in CHECKED:
-        probe = ["CMD", "wget", "-q", "--spider", f"http://127.0.0.1:{CHECKED[name]}/healthz"]
+        script = f"addr={CHECKED[name]}; wget -q --spider http://127.0.0.1:${{addr##*:}}/healthz"
+        probe = ["CMD-SHELL", script]
         config["Healthcheck"] = {"Test": probe, "Interval": SECOND, "Timeout": 3 * SECOND, "Retries": 3}
     return Image((base, layer.done()), config, created_of("v0.0.0"), architecture)
 

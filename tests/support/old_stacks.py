@@ -143,6 +143,7 @@ def lay_out(
     text = stood_in(change(SHAPES[shape].text), names, repository, project)
     for port in (3000, 8000, 9000, 80, 443):
         text = text.replace(f'"{port}:{port}"', f'"127.0.0.1:{free_port()}:{port}"')
+    text = text.replace('":3333"', f'":{free_port()}"')  # on the host's network
     (directory / "docker-compose.yml").write_text(text)
     (directory / "docker/Caddyfile").write_text(":80 {\n}\n")
     (directory / "docker/index.html").write_text("Nothing shipped yet")
