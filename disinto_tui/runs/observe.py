@@ -21,12 +21,9 @@ from disinto_tui.adapters.process import exported, run
 from disinto_tui.core.errors import BadInput, DisintoError, Refused
 from disinto_tui.core.events import RunEnded, RunStarted
 from disinto_tui.core.image import parse_image
-from disinto_tui.core.stack_dump import (
-    Foreign,
-    GeneratedBy,
-    Upstream,
-    inspect_header,
-)  # not all of `stack`: 15 ms
+
+# Not all of `stack`: 15 ms.
+from disinto_tui.core.stack_dump import Foreign, GeneratedBy, Upstream, inspect_header
 from disinto_tui.core.version import classify_tag
 from disinto_tui.core.view import TROUBLED, Attention, InstanceView, Mode, RunSummary, ServiceView
 from disinto_tui.runs.env import Env, load_env
