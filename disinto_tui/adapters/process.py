@@ -17,6 +17,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,10 @@ LineSink = Callable[[str, Sequence[str]], None]
 """Called with the stream ("out" or "err") and a batch of complete lines, in the order they were read."""
 
 _CHUNK = 1 << 16
+MARK = "DISINTO_RUN"
+"""In the environment of a child that writes: the directory of the run it works for."""
+WORKS_FOR: ContextVar[str] = ContextVar("works_for", default="")
+"""That directory, while a run is executed (`adapters/survivors.py` says what for)."""
 PRIVATE_FILE = "{private file}"
 """In an argv: where the child finds `Command.private`, a file that is in memory and on no disk."""
 _PRIVATE_AT = 90
@@ -91,6 +96,12 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         if key in HANDED_ON or key.startswith(HANDED_ON_PREFIXES)
     }
     return {**kept, **(extra or {})}
+
+
+def _environment(command: Command) -> dict[str, str]:
+    environment = dict(command.env) if command.env is not None else child_environment()
+    run = WORKS_FOR.get()
+    return {**environment, MARK: run} if command.writes and run else environment
 
 
 class _LineReader:
@@ -165,7 +176,7 @@ async def run(command: Command, *, on_lines: LineSink | None = None, raw: bool =
             child = await asyncio.create_subprocess_exec(
                 *argv,
                 cwd=command.cwd,
-                env=dict(command.env) if command.env is not None else child_environment(),
+                env=_environment(command),
                 stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

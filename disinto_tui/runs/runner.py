@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from disinto_tui.adapters import survivors
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import JournalWriter, RunDir, step_states
 from disinto_tui.adapters.lock import lock
-from disinto_tui.adapters.process import LineSink, boot_id, process_start
+from disinto_tui.adapters.process import WORKS_FOR, LineSink, boot_id, process_start
 from disinto_tui.adapters.secrets import secrets_in, secrets_of_files
 from disinto_tui.core.errors import DisintoError, ExitCode, Failed, Interrupted
 from disinto_tui.core.events import (
@@ -153,11 +154,13 @@ async def execute(
     `hide` is told every secret that may be met, before anything is done: what else this process writes is kept free
     of them there. A request to stop made before counts: whoever begins a run anew clears an old one (`launch`).
     Returns the exit code its `RunEnded` carries; errors of steps are journaled, not raised. Raises
-    Refused when another process holds the instance.
+    Refused when another process holds the instance, or a child of a killed run does not end.
     """
     plan = run.plan()
     secrets = dict(secrets or {})
     with lock(instance, f"disinto {plan.kind}", run.id):
+        left: list[str] = []
+        await survivors.ended(instance, left.append)
         before = step_states(run.events())
         writer = JournalWriter(run)
         hidden = [*secrets.values(), *secrets_on_disk(instance, run)]
@@ -171,9 +174,12 @@ async def execute(
                 time.time(), run.id, pid, process_start(pid), boot_id(), resumed=bool(before), undo=undo
             )
         )
+        ctx.say(*left)
+        mark = WORKS_FOR.set(str(run.path))
         try:
             ended = await (_undo(ctx, operations, before) if undo else _go(ctx, operations))
         finally:
+            WORKS_FOR.reset(mark)
             writer.close()
         return ExitCode(ended.exit_code)
 
