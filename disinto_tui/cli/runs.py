@@ -11,7 +11,7 @@ import click
 
 from disinto_tui.cli.common import Session, carry_out, session_options, wait_for, watch_run
 from disinto_tui.cli.credentials import read_secrets, secret_stdin_option
-from disinto_tui.core.errors import BadInput, ExitCode, Refused
+from disinto_tui.core.errors import BadInput, ExitCode
 from disinto_tui.core.plan import Plan, plan_to_json
 from disinto_tui.core.words import age_text
 
@@ -126,12 +126,11 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
     from disinto_tui.adapters.instance import Instance
     from disinto_tui.adapters.journal import (
         find_run,
-        may_finish,
-        may_take_back,
         run_status,
         step_states,
         unfinished_run,
     )
+    from disinto_tui.runs.again import refuse_over
 
     instance = Instance.at(session.directory)
     found = find_run(instance, run) if run else unfinished_run(instance)
@@ -149,13 +148,7 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
             "Watch it with `disinto attach`.",
             code="run.running",
         )
-    if not (may_take_back if undo else may_finish)(instance, found):
-        raise Refused(
-            f"{found.id} cannot be {'taken back' if undo else 'finished'} any more.",
-            "It did not stop half-way, and other things may rest on what it did.",
-            "`disinto rollback` goes back to an earlier version, `disinto down` stops the factory.",
-            code="run.over",
-        )
+    refuse_over(instance, found, undo=undo)
     plan, states = found.plan(), step_states(found.events())
     if not session.output.as_json:
         session.output.say(f"{plan.title}: {'take back' if undo else 'finish'} the run {found.id}")

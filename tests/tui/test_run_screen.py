@@ -236,6 +236,30 @@ async def test_taking_back_asks_first_and_the_safe_answer_has_the_focus(tmp_path
         await until(pilot, lambda: launched == [True])
 
 
+async def test_another_run_that_came_while_the_question_stood_there_is_seen(tmp_path: Path) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    launched: list[bool] = []
+
+    def launcher(what: RunDir, *, undo: bool = False, secrets: Mapping[str, str] | None = None) -> int:
+        launched.append(undo)
+        return 2**22
+
+    app = app_on(tmp_path, lambda: RunScreen(run), launcher=launcher)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        await pilot.press("u")
+        await until(pilot, lambda: shows(pilot, "[ Take it back ]"))
+        later = create_run(Instance.at(tmp_path), plan(tmp_path, touch("first")))
+        later.path.rename(later.path.with_name(f"9{later.id[1:]}"))  # the names of runs sort by the second
+        live = Live(RunDir(later.path.with_name(f"9{later.id[1:]}")))
+        live.end()
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: shows(pilot, "cannot be taken back any more"))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and not shows(pilot, "r retry"))
+        assert launched == []
+
+
 async def test_a_run_whose_process_is_killed_while_it_is_watched(tmp_path: Path, two_steps: RunDir) -> None:
     child = subprocess.Popen(["sleep", "60"])
     live = Live(two_steps, child.pid)

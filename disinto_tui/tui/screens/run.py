@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from textual import events, work
@@ -35,6 +36,7 @@ from disinto_tui.tui.widgets.step_list import StepList
 
 if TYPE_CHECKING:
     from disinto_tui.adapters.journal import RunDir
+    from disinto_tui.runs.again import Ways
 
 POLL_SECONDS = 0.05
 FLOOD_LINES, FLOOD_SECONDS = 100, 0.1
@@ -272,9 +274,9 @@ class RunScreen(LogScreen):
         over = model.died or (model.ended is not None)
         begun = any(step.state not in ("", "skipped") for step in model.steps)
         if action == "resume":
-            return over and begun and not model.succeeded and self._half_way()
+            return over and begun and not model.succeeded and self._ways.finish()
         if action == "undo":
-            return over and begun and self._may_take_back()
+            return over and begun and self._ways.take_back()
         return super().check_action(action, parameters)
 
     def key_label(self, action_id: str) -> str:
@@ -288,24 +290,14 @@ class RunScreen(LogScreen):
         if action_id == "run.undo":
             return "take back the tag" if model.made_tag else ""
         if action_id == "run.leave":
-            return "leave it running" if model.live else "later" if half_way and self._half_way() else ""
+            return "leave it running" if model.live else "later" if half_way and self._ways.finish() else ""
         return super().key_label(action_id)
 
-    def _half_way(self) -> bool:
-        """Whether this is the run that waits to be finished: an older one that failed is history."""
-        from disinto_tui.adapters.journal import unfinished_run
+    @cached_property
+    def _ways(self) -> Ways:
+        from disinto_tui.runs.again import Ways
 
-        found = unfinished_run(self.disinto.instance)
-        return found is not None and found.id == self._run_dir.id
-
-    def _may_take_back(self) -> bool:
-        if self._adopted():
-            from disinto_tui.runs.adopt_undo import in_force
-
-            return in_force(self.disinto.instance, self._run_dir)
-        from disinto_tui.adapters.journal import may_take_back
-
-        return may_take_back(self.disinto.instance, self._run_dir)
+        return Ways(self.disinto.instance, self._run_dir)
 
     def _adopted(self) -> bool:
         """Whether it took a stack over. Its way back looks at what came since, so it is a plan and a run of its own."""
@@ -340,6 +332,15 @@ class RunScreen(LogScreen):
         self.app.push_screen(question, lambda yes: self._again(undo=True) if yes else None)
 
     def _again(self, *, undo: bool) -> None:
+        from disinto_tui.runs.again import refuse_over
+
+        try:
+            # The question may have stood there for an hour, and another terminal may have been quicker.
+            refuse_over(self.disinto.instance, self._run_dir, undo=undo)
+        except DisintoError as error:
+            self.disinto.show_error(error)
+            self.refresh_bindings()
+            return
         if self.model.plan.kind in ("release", "formula"):
             # Also what was found before: a token that is over may have been replaced meanwhile.
             self._find_secrets(undo)
