@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Sequence
 
+from disinto_tui.adapters.within import within
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.woodpecker import end_of, login_of
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
@@ -38,7 +39,7 @@ async def tokens(ground: Ground) -> Sequence[Remark]:
 async def _in_time(work: Awaitable[list[Remark]], what: str, cure: str) -> list[Remark]:
     """One that is silent takes nothing from what the others say."""
     try:
-        return await asyncio.wait_for(work, PART_SECONDS)
+        return await within(PART_SECONDS, work)
     except asyncio.TimeoutError:
         return [Remark("unknown", f"no answer about {what} within {PART_SECONDS:g} s", cure)]
 
@@ -102,13 +103,13 @@ def scope_remark(whose: str, names: Sequence[str], scopes: Sequence[str] | None,
     have no end."""
     if scopes is None:
         return Remark("ok", f"{whose}; what it may do, the forge does not say")
-    has = ", ".join(sorted(scopes)) or "nothing"
+    has = ", ".join(sorted(scopes)) or "none"
     missing = [] if "all" in scopes else [scope for scope in _AGENT_SCOPES if scope not in scopes]
     if missing and not _NO_AGENT.issuperset(names):
-        text = f"{whose}, and may {has} alone: an agent needs {' and '.join(missing)}"
+        text = f"{whose} (scopes: {has}), and an agent needs {' and '.join(missing)}"
         page = f"{url.rstrip('/')}/user/settings/applications"
         return Remark("warning", text, f"Make one with these at {page}, put it into .env, then `disinto up`.")
-    return Remark("ok", f"{whose}, and may {'everything' if 'all' in scopes else has}")
+    return Remark("ok", f"{whose}, and may do everything" if "all" in scopes else f"{whose} (scopes: {has})")
 
 
 async def _woodpecker(ground: Ground) -> list[Remark]:

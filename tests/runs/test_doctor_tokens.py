@@ -72,10 +72,10 @@ def bot(forge: ForgeDouble, name: str, *scopes: str) -> str:
     return value
 
 
-def test_a_token_that_may_everything(tmp_path: Path, forge: ForgeDouble) -> None:
+def test_a_token_that_may_do_everything(tmp_path: Path, forge: ForgeDouble) -> None:
     (remark,) = looked(tmp_path, f"FORGE_URL={forge.url}", f"FORGE_TOKEN={ADMIN_TOKEN}")
     assert remark.state == "ok", "also where there is no project to release from"
-    assert "FORGE_TOKEN is disinto-admin's, an administrator, and may everything" in remark.text
+    assert "FORGE_TOKEN is disinto-admin's, an administrator, and may do everything" in remark.text
 
 
 @pytest.mark.parametrize("basic", [False, True])
@@ -86,7 +86,10 @@ def test_a_token_without_the_scopes_that_an_agent_needs(
     value = bot(forge, f"few-{basic}", "read:repository", "read:user", "write:issue")
     (remark,) = looked(tmp_path, f"FORGE_URL={forge.url}", f"FORGE_REVIEW_TOKEN={value}")
     assert remark.state == "warning"
-    assert "may read:repository, read:user, write:issue alone: an agent needs write:repository" in remark.text
+    assert (
+        "(scopes: read:repository, read:user, write:issue), and an agent needs write:repository"
+        in remark.text
+    )
     assert "/user/settings/applications" in remark.cure
     assert value not in remark.text + remark.cure
     enough = bot(forge, f"enough-{basic}", "write:repository", "write:issue", "read:user")
@@ -96,7 +99,7 @@ def test_a_token_without_the_scopes_that_an_agent_needs(
 def test_the_operators_own_token_needs_no_scope_of_an_agent(tmp_path: Path, forge: ForgeDouble) -> None:
     value = bot(forge, "human", "read:user")
     (remark,) = looked(tmp_path, f"FORGE_URL={forge.url}", f"HUMAN_TOKEN={value}")
-    assert remark.state == "ok" and "may read:user" in remark.text
+    assert remark.state == "ok" and "(scopes: read:user)" in remark.text
 
 
 def test_a_token_whose_scopes_the_forge_does_not_tell_is_no_fault(
