@@ -40,7 +40,12 @@ class Change:
         name = self.service if self.area == "service" else self.name
         subject = " ".join(part for part in (what, name if self.area != "project" else "") if part)
         values = ""
-        if self.kind == "changed" and (self.before or self.after):
+        if self.kind == "changed" and self.before == self.after:
+            # What differs is not shown; that one and the same becomes itself tells nobody anything.
+            values = {"": "", HIDDEN: " (a hidden value)"}.get(
+                self.after, f" (in what is not shown of {self.after})"
+            )
+        elif self.kind == "changed" and (self.before or self.after):
             values = f" from {self.before or 'nothing'} to {self.after or 'nothing'}"
         elif self.before or self.after:
             values = f" ({self.before or self.after})"
@@ -147,14 +152,21 @@ _DATABASES = {"forgejo": "its database", "woodpecker": "its database"}
 
 
 def _image(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    if old.get("image") == new.get("image") and forms.build(old.get("build")) == forms.build(
-        new.get("build")
-    ):
+    before, after = forms.build(old.get("build")), forms.build(new.get("build"))
+    if old.get("image") == new.get("image") and before == after:
         return
-    kind: Kind = "changed" if (_origin(old) and _origin(new)) else "added" if _origin(new) else "removed"
+    was, becomes = _origin(old), _origin(new)
+    if not was and not becomes:
+        return
+    kind: Kind = "changed" if was and becomes else "added" if becomes else "removed"
+    if was == becomes and before != after:
+        keys = [key for key in _keys(before, after) if before.get(key) != after.get(key)]
+        becomes = f"the same with other {', '.join(keys)}"
+    elif was == becomes:
+        was, becomes = (f"{was} as {item.get('image') or 'what Compose calls it'}" for item in (old, new))
     danger = name in _DATABASES and kind == "changed"
     loss = f"{_DATABASES[name]} may be migrated, and an older image cannot read it then" if danger else ""
-    yield Change(kind, "image", name, "", _origin(old), _origin(new), danger, loss)
+    yield Change(kind, "image", name, "", was, becomes, danger, loss)
 
 
 def _mounts(name: str, old: dict[str, forms.Mount], new: dict[str, forms.Mount]) -> Iterator[Change]:
@@ -178,7 +190,10 @@ def _mounts(name: str, old: dict[str, forms.Mount], new: dict[str, forms.Mount])
             if before.source != after.source or before.kind != after.kind:
                 hidden = before.source or "the old volume"
                 loss = f"{target} then shows other data, and what is in {hidden} is out of sight"
-                yield Change("changed", "mount", name, target, before.origin, after.origin, True, loss)
+                was, becomes = before.origin, after.origin
+                if before.source == after.source:
+                    was, becomes = f"{was} (a {before.kind})", f"{becomes} (a {after.kind})"
+                yield Change("changed", "mount", name, target, was, becomes, True, loss)
             else:
                 loss = "the service can no longer write there" if after.read_only else ""
                 yield Change("changed", "mount", name, target, before.origin, after.origin, bool(loss), loss)
@@ -194,7 +209,7 @@ def _environment(name: str, old: dict[str, str | None], new: dict[str, str | Non
             )
         elif key not in old:
             yield Change("added", "environment", name, key, after=shown_value(key, after))
-        elif before != after:
+        elif _reference(before) != _reference(after):
             yield Change(
                 "changed", "environment", name, key, shown_value(key, before), shown_value(key, after)
             )
@@ -212,7 +227,8 @@ def _ports(name: str, old: dict[str, str], new: dict[str, str]) -> Iterator[Chan
         elif key not in old:
             yield Change("added", "port", name, shown, after=f"host {after}" if after else "")
         elif before != after:
-            yield Change("changed", "port", name, shown, f"host {before}", f"host {after}")
+            was, becomes = (f"host {item}" if item else "any free one" for item in (before, after))
+            yield Change("changed", "port", name, shown, was, becomes)
 
 
 def _powers(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -268,12 +284,19 @@ def _setting_loss(key: str, old: object, new: object) -> tuple[bool, str]:
     return False, ""
 
 
+_CONDITIONS = {
+    "service_started": "",
+    "service_healthy": " (healthy)",
+    "service_completed_successfully": " (completed)",
+}
+
+
 def _shown(key: str, value: object) -> str:
     # Commands, labels and the like can hold secrets; that they differ is all that is said.
     if value in (None, (), {}, []):
         return ""
     if key == "depends_on" and isinstance(value, dict):
-        return ", ".join(sorted(value))
+        return ", ".join(f"{one}{_CONDITIONS.get(how, f' ({how})')}" for one, how in sorted(value.items()))
     if key in _NAME_LISTS and isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value) if key in _SHOWN else ""
@@ -310,13 +333,19 @@ _NO_SECRET = re.compile(
     r"|FORGEJO__(?:server__(?:ROOT_URL|HTTP_PORT)|database__DB_TYPE|security__INSTALL_LOCK"
     r"|service__(?:DISABLE_REGISTRATION|REQUIRE_SIGNIN_VIEW|\w+_MAIL|\w+_CONFIRMATION)|webhook__ALLOWED_HOST_LIST)|DEPLOY_ENV|EDGE_(?:TUNNEL|ROUTING)_\w+|(?:CHAT|VOICE)_(?:HOST|PORT))\Z"
 )
-_BARE_REFERENCE = re.compile(r"\A\$\{?[A-Za-z_][A-Za-z0-9_]*(?::?-)?\}?\Z")
+_BARE_REFERENCE = re.compile(r"\A\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?-)?\}?\Z")
 _USER_PART = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def without_user(text: str) -> str:
     """An address without what stands before its host: that may be a token."""
     return _USER_PART.sub(f"{HIDDEN}@", text)
+
+
+def _reference(value: str | None) -> str | None:
+    """A value to compare: `$X`, `${X}`, `${X-}` and `${X:-}` come to the same."""
+    bare = _BARE_REFERENCE.match(value or "")
+    return f"${{{bare[1]}}}" if bare else value
 
 
 def shown_value(name: str, value: str | None) -> str:

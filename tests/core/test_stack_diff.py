@@ -158,6 +158,45 @@ def test_what_may_hold_a_secret_is_named_and_not_shown() -> None:
     assert "  a: command changed" in lines
 
 
+def test_what_changes_is_said_where_both_sides_would_read_the_same() -> None:
+    def one(old: str, new: str) -> list[str]:
+        return told(f"services: {{a: {old}}}", f"services: {{a: {new}}}")
+
+    assert one("{depends_on: [forgejo]}", "{depends_on: {forgejo: {condition: service_healthy}}}") == [
+        "  a: depends_on changed from forgejo to forgejo (healthy)"
+    ]
+    assert one("{environment: {KEY: one}}", "{environment: {KEY: two}}") == [
+        "  a: environment KEY changed (a hidden value)"
+    ]
+    assert one(
+        "{environment: {FORGE_URL: 'http://u:p@h'}}", "{environment: {FORGE_URL: 'http://u:q@h'}}"
+    ) == ["  a: environment FORGE_URL changed (in what is not shown of http://[hidden]@h)"]
+    assert one("{build: {context: ., args: {A: x}}}", "{build: {context: ., dockerfile: D}}") == [
+        "  a: image changed from built from . to the same with other args, dockerfile"
+    ]
+    assert one("{build: ., image: 'a:1'}", "{build: ., image: 'a:2'}") == [
+        "  a: image changed from built from . as a:1 to built from . as a:2"
+    ]
+    assert one(
+        "{volumes: [{type: bind, source: /x, target: /x}]}",
+        "{volumes: [{type: npipe, source: /x, target: /x}]}",
+    ) == [
+        "! a: mount /x changed from /x (a bind) to /x (a npipe): /x then shows other data, "
+        "and what is in /x is out of sight"
+    ]
+    assert one("{ports: [80]}", "{ports: ['8080:80']}") == [
+        "  a: port 80 changed from any free one to host 8080"
+    ]
+
+
+def test_a_reference_written_otherwise_is_the_same_reference() -> None:
+    forms = ("$KEY", "${KEY}", "${KEY-}", "${KEY:-}")
+    files = [f"services: {{a: {{environment: {{KEY: '{form}'}}}}}}" for form in forms]
+    assert [told(files[0], file) for file in files] == [[]] * 4
+    other = "services: {a: {environment: {KEY: '${OTHER}'}}}"
+    assert told(files[0], other) == ["  a: environment KEY changed from $KEY to ${OTHER}"]
+
+
 def test_a_value_is_shown_when_it_is_a_reference_or_its_name_holds_no_secret() -> None:
     assert shown_value("FORGE_TOKEN", "${FORGE_TOKEN:-}") == "${FORGE_TOKEN:-}"
     assert shown_value("FORGE_TOKEN", "$FORGE_TOKEN") == "$FORGE_TOKEN"
@@ -242,4 +281,5 @@ def test_any_two_files(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert semantic_diff(old, old) == ()
     changes = semantic_diff(old, new)
     assert [change.danger for change in changes] == sorted((c.danger for c in changes), reverse=True)
+    assert all(f"from {change.after} to {change.after}" not in str(change) for change in changes)
     assert all("\n" not in str(change) and (change.loss or not change.danger) for change in changes)
