@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from disinto_tui.adapters.engine import Engine
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import DisintoError, Failed, Unavailable
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Stream(Generic[T]):
         shut = asyncio.Event()
         threading.Thread(target=self._shut, args=(shut,), name="engine-stream-end", daemon=True).start()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(shut.wait(), _END_SECONDS)
+            await within(_END_SECONDS, shut.wait())
 
     async def __aiter__(self) -> AsyncIterator[list[T]]:
         while True:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from disinto_tui.adapters.tape import note
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import Failed, Unavailable
 from disinto_tui.core.settings_schema import HANDED_ON, HANDED_ON_PREFIXES
 
@@ -188,7 +189,7 @@ async def run(command: Command, *, on_lines: LineSink | None = None, raw: bool =
     out = _ByteReader("out") if raw else _LineReader("out", on_lines)
     err = _LineReader("err", on_lines)
     try:
-        await asyncio.wait_for(_communicate(child, command.stdin, out, err), command.timeout)
+        await within(command.timeout, _communicate(child, command.stdin, out, err))
     except asyncio.TimeoutError:
         await _end(child)
         raise Unavailable(
@@ -260,7 +261,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, sig)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(child.wait()), _STOP_GRACE)
+            await within(_STOP_GRACE, asyncio.shield(child.wait()))
 
 
 def _let_go(child: asyncio.subprocess.Process) -> None:

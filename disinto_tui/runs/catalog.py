@@ -17,6 +17,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import using
 from disinto_tui.adapters.registry_types import ImageInfo, Platform
 from disinto_tui.adapters.version_cache import Listing, VersionCache
+from disinto_tui.adapters.within import within
 from disinto_tui.core.catalog import Catalog, Marks, Meta, Past, bytes_to_pull, count_versions, newest_in
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.image import ImageRef
@@ -347,7 +348,7 @@ class VersionSource:
             return await (await self._registry()).tags(self._of.repository)
 
         try:
-            return await asyncio.wait_for(listed(), LIST_SECONDS)
+            return await within(LIST_SECONDS, listed())
         except asyncio.TimeoutError:
             raise Unavailable(
                 f"{self._of.registry} did not answer.",

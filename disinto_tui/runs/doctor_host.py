@@ -18,6 +18,7 @@ from disinto_tui.adapters.compose import version as compose_version
 from disinto_tui.adapters.engine import in_thread
 from disinto_tui.adapters.host import free_bytes, is_local
 from disinto_tui.adapters.process import exported
+from disinto_tui.adapters.within import within
 from disinto_tui.core.envfile.lint import Finding, lint
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.core.plan import Step
@@ -170,7 +171,7 @@ def clock_remarks(offsets: Mapping[str, float]) -> list[Remark]:
 async def _of_engine(ground: Ground) -> tuple[str, float | None]:
     try:
         asking = (await ground.engine()).call(lambda client: str(client.info().get("SystemTime", "")))
-        text = await asyncio.wait_for(asking, _CLOCK_SECONDS)
+        text = await within(_CLOCK_SECONDS, asking)
     except (DisintoError, asyncio.TimeoutError):
         return "the engine", None
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)\Z", text)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from disinto_tui.adapters.compose import config
 from disinto_tui.adapters.engine import Engine, EngineInfo, find_endpoint
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import DisintoError, Unavailable
 from disinto_tui.core.plan import Step
 from disinto_tui.core.view import InstanceView
@@ -153,7 +154,7 @@ class Ground:
     async def brief_info(self) -> EngineInfo | None:
         """`info` for whoever can do without it: None when the engine does not answer soon."""
         try:
-            return await asyncio.wait_for(self.info(), _BRIEF_SECONDS)
+            return await within(_BRIEF_SECONDS, self.info())
         except (DisintoError, asyncio.TimeoutError):
             return None
 
@@ -203,7 +204,7 @@ async def carried_out(check: Check, ground: Ground) -> Result:
     """Look, within the check's own time. Raises nothing: what fails is the check's answer."""
     began = time.monotonic()
     try:
-        remarks = tuple(await asyncio.wait_for(check.look(ground), check.timeout))
+        remarks = tuple(await within(check.timeout, check.look(ground)))
     except asyncio.TimeoutError:
         remarks = (_of_silence(check, ground),)
     except DisintoError as error:

@@ -6,8 +6,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Sequence
 
-from disinto_tui.adapters.within import within
 from disinto_tui.adapters.forge import ForgeClient
+from disinto_tui.adapters.within import within
 from disinto_tui.adapters.woodpecker import end_of, login_of
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.expiry import expiry_text, severity_of

@@ -13,6 +13,8 @@ from disinto_tui.runs.health import service_of, started_at
 from disinto_tui.runs.logs import Follower
 from disinto_tui.runs.runner import Context
 
+_END_SECONDS = 10.0
+"""So long the end of the repeating is waited for: the run has more to do than to repeat."""
 MOST_LINES = 500
 """Lines of one service that a run repeats: its beginning is of interest, its whole log is the engine's."""
 
@@ -28,7 +30,7 @@ async def echoed(ctx: Context, engine: Engine, services: Sequence[str]) -> Async
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait({task}, timeout=_END_SECONDS)
 
 
 async def _echo(ctx: Context, engine: Engine, services: Sequence[str]) -> None:

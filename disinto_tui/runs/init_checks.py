@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from disinto_tui.adapters.forge import ForgeClient, ForgeUser
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import BadInput, DisintoError, Unavailable
 from disinto_tui.core.model import Project
 from disinto_tui.core.project import Problem, read_projects
@@ -86,7 +87,7 @@ async def check_token(project: Project, token: Secret | None, *, timeout: float 
         )
     try:
         async with ForgeClient(project.forge_url, token) as client:
-            return TokenCheck(user=await asyncio.wait_for(client.whoami(), timeout))
+            return TokenCheck(user=await within(timeout, client.whoami()))
     except asyncio.TimeoutError:
         slow = Unavailable(
             f"The forge at {project.forge_url} did not answer.",

@@ -10,6 +10,7 @@ from typing import Any
 from disinto_tui.adapters.instance import write_private
 from disinto_tui.adapters.process import PRIVATE_FILE, Command, child_environment, run
 from disinto_tui.adapters.tape import Asked, would
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import Failed, Unavailable
 from disinto_tui.runs.runner import Context, Place, last_state
 
@@ -86,7 +87,7 @@ class Script:
 
         limit = params.get("timeout")
         try:
-            result = await asyncio.wait_for(run(self._command(ctx, params, "script"), on_lines=take), limit)
+            result = await within(limit, run(self._command(ctx, params, "script"), on_lines=take))
         except asyncio.TimeoutError:
             return self._failed(ctx, f"It was still running after {limit:g} s and was ended.", last)
         if result.ok:

@@ -10,6 +10,7 @@ from disinto_tui.adapters.engine import Engine
 from disinto_tui.adapters.forge import ForgeClient
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import REQUEST, RunDir
+from disinto_tui.adapters.within import within
 from disinto_tui.core.errors import DisintoError, Unavailable
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.view import Attention, InstanceView
@@ -32,7 +33,7 @@ async def _filed(instance: Instance, view: InstanceView, timeout: float) -> tupl
 
     try:
         name = str(RunDir(instance.runs / run.id).plan().facts.get("id", ""))
-        state = await asyncio.wait_for(request_state(await ops_place(instance), name), timeout)
+        state = await within(timeout, request_state(await ops_place(instance), name))
     except (DisintoError, asyncio.TimeoutError):
         return ()  # the forge's silence is told elsewhere
     if state.over:
@@ -58,7 +59,7 @@ async def with_remote(instance: Instance, view: InstanceView, *, timeout: float 
         token = Secret(env["FORGE_TOKEN"]) if env.get("FORGE_TOKEN") else None
         try:
             async with ForgeClient(url, token) as client:
-                await asyncio.wait_for(client.version() if token is None else client.whoami(), timeout)
+                await within(timeout, client.version() if token is None else client.whoami())
         except (Unavailable, asyncio.TimeoutError):
             return "unreachable", ()
         except DisintoError as error:

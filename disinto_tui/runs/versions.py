@@ -12,6 +12,7 @@ from disinto_tui.adapters.host import is_loopback
 from disinto_tui.adapters.registry import RegistryClient
 from disinto_tui.adapters.registry_auth import CredentialSource
 from disinto_tui.adapters.registry_types import ImageInfo
+from disinto_tui.adapters.within import within
 from disinto_tui.core.catalog import (
     Catalog,
     Marks,
@@ -87,7 +88,7 @@ async def newest_version(repository: ImageRef, *, engine: Engine | None = None, 
     """The newest release in the registry; "" when it has none. Raises Unavailable, BadInput."""
     async with await open_registry(repository.registry, engine) as client:
         try:
-            return newest_of(await asyncio.wait_for(client.tags(repository.repository), timeout))
+            return newest_of(await within(timeout, client.tags(repository.repository)))
         except asyncio.TimeoutError:
             raise Unavailable(
                 f"{repository.registry} did not answer.",
