@@ -85,7 +85,7 @@ def ground(
         text = config_text(
             project, sample_images.repository, forge.url, sample_images.stand_ins, version="v0.1.0"
         )
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(QUICK)
         assert made.init().code == 0
@@ -286,19 +286,23 @@ def test_service_that_is_stopped(ground: Ground) -> None:
 def test_heartbeat_that_stands_still(ground: Ground) -> None:
     turned = "the loop of agents turned"
     assert poll(60, lambda: turned in ground.look("heartbeat")["heartbeat"]["remarks"][0]["text"])
-    loop = "for p in $(pgrep -f '[e]ntrypoint.sh'); do [ $p = 1 ] || kill -{} $p; done"
-    ground.engine.docker("exec", ground.agents, "sh", "-c", loop.format("STOP"))
 
-    def stale() -> bool:
-        ground.engine.docker("exec", "-u", "0", ground.agents, "touch", "-d", "2001-01-01", "/tmp/heartbeat")
-        return bool(ground.look("heartbeat")["heartbeat"]["state"] != "ok")
+    def tell(signal: str) -> int:
+        """Send the loop a signal; how many processes it is. The sample image has no pgrep."""
+        script = (
+            "for d in /proc/[0-9]*; do case $(tr '\\0' ' ' <$d/cmdline) in "
+            f'"/bin/sh /entrypoint.sh "*) kill -{signal} ${{d#/proc/}}; echo $d;; esac; done'
+        )
+        return len(ground.engine.docker("exec", "-u", "0", ground.agents, "sh", "-c", script).stdout.split())
 
+    assert tell("STOP") >= 1
     try:
-        # What the loop had begun when it was stopped may end later, and touch it once more.
-        assert poll(30, stale)
+        ground.engine.docker("exec", "-u", "0", ground.agents, "touch", "-d", "2001-01-01", "/tmp/heartbeat")
+        # A look that an engine under load did not answer in time says so, and is made again.
+        assert poll(60, lambda: ground.look("heartbeat")["heartbeat"]["state"] == "problem")
         remark = ground.remark("heartbeat")
     finally:
-        ground.engine.docker("exec", ground.agents, "sh", "-c", loop.format("CONT"))
+        assert tell("CONT") >= 1
     assert remark["state"] == "problem" and "has stood still for" in remark["text"]
     assert poll(60, lambda: ground.look("heartbeat")["heartbeat"]["state"] == "ok")
     assert poll(60, lambda: ground.look("health")["health"]["state"] == "ok")
