@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,14 @@ import pytest
 from tests.engine.conftest import SampleImages
 from tests.support.engine import ROOT, Engine
 from tests.support.generations import SHAPES
-from tests.support.old_stacks import QWEN, SECRET, built_here, lay_out, lean, local_names, quick
+from tests.support.old_stacks import (
+    QWEN,
+    SECRET,
+    built_here,
+    lay_out,
+    lay_out_pulled,
+    local_names,
+)
 from tests.support.registries import push_samples
 from tests.support.sealed import install
 
@@ -61,15 +66,7 @@ def test_what_does_not_come_up_is_taken_back_by_itself(
     tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
 ) -> None:
     """A stack with images goes to a version that ends at once: files, containers and data as before."""
-    old = lay_out(
-        tmp_path,
-        engine,
-        names,
-        sample_images.repository,
-        "head",
-        env="DISINTO_IMAGE_TAG=v0.1.0\n",
-        change=lambda text: lean(quick(text)),
-    )
+    old = lay_out_pulled(tmp_path, engine, names, sample_images.repository)
     try:
         old.start()
         old.sh("forgejo", "mkdir -p /data/deep; echo precious >/data/deep/file")
@@ -195,33 +192,10 @@ def test_an_adoption_that_is_killed_is_finished_or_taken_back(
     """SIGKILL right after the files were written, the journal saying that they are being written."""
     old = lay_out(tmp_path, engine, names, sample_images.repository, "head")
     before = old.factory.files()
-    code = (
-        "import sys\n"
-        "from disinto_tui.runs import launch\n"
-        "launch.launch = lambda run, **_: (print(run.path), sys.stdout.flush(), __import__('os')._exit(0))\n"
-        "sys.argv = ['disinto', *sys.argv[1:]]\n"
-        "from disinto_tui.cli.main import main\n"
-        "main()\n"
-    )
-    argv = ["--dir", str(old.factory.directory), "adopt", "--version", sample_images.reference("v0.1.0")]
-    planned = subprocess.run(
-        [sys.executable, "-c", code, *argv, "--yes"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=old.factory.cli.environment(),
-    )
-    run = planned.stdout.splitlines()[-1]
+    run = old.factory.cli.planned("adopt", "--version", sample_images.reference("v0.1.0"), "--yes")
     when = json.dumps({"line": "wrote docker-compose.override.yml"})
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.support.kill_run", run, when],
-        input="{}\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**old.factory.cli.environment(), "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-    )
+    argv = ("-m", "tests.support.kill_run", str(run), when)
+    killed = old.factory.cli.python(*argv, stdin="{}\n", cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert old.factory.files() != before
     said = old.adopt("--yes")

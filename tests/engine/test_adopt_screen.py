@@ -14,7 +14,7 @@ from disinto_tui.tui.screens.run import RunScreen
 from disinto_tui.tui.widgets.home_list import HomeList
 from tests.engine.conftest import SampleImages
 from tests.support.engine import Engine
-from tests.support.old_stacks import lay_out, lean, local_names, quick
+from tests.support.old_stacks import lay_out_pulled, local_names
 from tests.tui.home_support import screen_text, until
 
 
@@ -23,15 +23,7 @@ async def test_an_old_stack_is_taken_over_and_back_from_the_screen(
     engine: Engine, sample_images: SampleImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = local_names(engine, sample_images.stand_ins, sample_images.reference("v0.1.0"))
-    old = lay_out(
-        tmp_path,
-        engine,
-        names,
-        sample_images.repository,
-        "head",
-        env="DISINTO_IMAGE_TAG=v0.1.0\n",
-        change=lambda text: quick(lean(text)),
-    )
+    old = lay_out_pulled(tmp_path, engine, names, sample_images.repository)
     monkeypatch.setenv("DOCKER_HOST", engine.endpoint)
     for name in ("AGENTS_IMAGE", "FORGE_TOKEN"):
         monkeypatch.delenv(name, raising=False)

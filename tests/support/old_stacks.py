@@ -137,7 +137,7 @@ def lay_out(
     """The directory of a factory of that shape: real names replaced by stand-ins, ports by free ones."""
     project = f"{engine.prefix}-{shape}"
     directory = home / project
-    cli = Cli(home, directory, engine.endpoint)
+    cli = Cli(home, directory, engine.endpoint, warm=True)
     for name in ("projects", "docker", "state"):
         (directory / name).mkdir(parents=True)
     text = stood_in(change(SHAPES[shape].text), names, repository, project)
@@ -197,6 +197,12 @@ def off(names: Mapping[str, str]) -> str:
         return f"  {name}:\n    image: {names['busybox']}\n    profiles: ['off']\n{host}"
 
     return "services:\n" + "".join(lines(name) for name in UNTOUCHED)
+
+
+def lay_out_pulled(home: Path, engine: Engine, names: Mapping[str, str], repository: str) -> Old:
+    """The directory of the newest generation, with images by a tag in `.env`; quick and lean."""
+    tag = "DISINTO_IMAGE_TAG=v0.1.0\n"
+    return lay_out(home, engine, names, repository, "head", env=tag, change=lambda text: lean(quick(text)))
 
 
 QWEN = '[agents.qwen]\nbase_url = "http://model:8080"\nmodel = "q"\nforge_user = "qwen-bot"\n'

@@ -110,7 +110,7 @@ def push_token(registry: Registry, repository: str) -> str:
     if registry.tokens is None:
         return basic
     path = f"/token?service={SERVICE}&scope=repository:{repository}:pull,push"
-    return f"Bearer {registry.tokens.answer(path, basic)[1]['token']}"
+    return f"Bearer {registry.tokens.answer(path, basic)[2]['token']}"
 
 
 def push_samples(

@@ -68,7 +68,7 @@ def test_tokens(tmp_path: Path) -> None:
 
         def bearer(repository: str, basic: str = "") -> str:
             assert registry.tokens is not None
-            answer = registry.tokens.answer(f"/token?scope=repository:{repository}:pull", basic)[1]
+            answer = registry.tokens.answer(f"/token?scope=repository:{repository}:pull", basic)[2]
             return f"Bearer {answer['token']}"
 
         url = f"http://{registry.address}/v2/{{}}/tags/list"

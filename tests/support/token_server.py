@@ -10,13 +10,12 @@ import base64
 import binascii
 import json
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.json_server import Answer, JsonServer
 
 ISSUER = "disinto-test"
 SERVICE = "registry.test"
@@ -45,10 +44,11 @@ class Policy:
         return [action for action in actions if action in may]
 
 
-class TokenServer:
+class TokenServer(JsonServer):
     """The server in a thread; `grants` records (user, scope, actions granted)."""
 
     def __init__(self, directory: Path, policy: Policy | None = None) -> None:
+        super().__init__()
         self.policy = policy or Policy()
         self.grants: list[tuple[str, str, list[str]]] = []
         directory.mkdir(parents=True, exist_ok=True)
@@ -58,33 +58,10 @@ class TokenServer:
             self._make_key()
         lines = self.certificate.read_text().split("-----")[2].split()
         self._chain = "".join(lines)
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            wbufsize = -1
-
-            def log_message(self, *_: object) -> None: ...
-
-            def do_GET(self) -> None:
-                status, answer = server.answer(self.path, self.headers.get("Authorization", ""))
-                body = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
 
     @property
     def realm(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/token"
+        return f"{self.url}/token"
 
     def _make_key(self) -> None:
         argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "3650"]
@@ -113,11 +90,12 @@ class TokenServer:
             return None
         return name if self.policy.passwords.get(name) == password else None
 
-    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, object]]:
+    def answer(self, path: str, authorization: str) -> Answer:
+        """A token for what may be had of what is asked for."""
         denied: dict[str, object] = {"errors": [{"code": "DENIED", "message": "denied"}]}
         user = self._user(authorization)
         if user is None:
-            return 401, denied
+            return 401, {}, denied
         query = parse_qs(urlsplit(path).query)
         access = []
         for scope in " ".join(query.get("scope", [])).split():
@@ -128,7 +106,7 @@ class TokenServer:
             if granted:
                 access.append({"type": kind, "name": name, "actions": granted})
             elif self.policy.strict and not user:
-                return 401, denied
+                return 401, {}, denied
         now = int(time.time())
         token = self.sign(
             {
@@ -143,20 +121,13 @@ class TokenServer:
             }
         )
         issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        return 200, {
-            "token": token,
-            "access_token": token,
-            "expires_in": self.policy.lifetime,
-            "issued_at": issued,
-        }
-
-    def __enter__(self) -> TokenServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(5)
+        return (
+            200,
+            {},
+            {
+                "token": token,
+                "access_token": token,
+                "expires_in": self.policy.lifetime,
+                "issued_at": issued,
+            },
+        )
