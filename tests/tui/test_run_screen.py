@@ -459,18 +459,22 @@ async def test_nothing_is_painted_while_nothing_happens(tmp_path: Path) -> None:
     app = app_on(tmp_path, lambda: RunScreen(run))
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: shows(pilot, "done after"))
-        await pilot.pause(0.2)
-        painted = []
+        painted: list[set[Widget]] = []
         screen = app.screen
         update = screen._compositor.update_widgets
 
         def note(widgets: set[Widget]) -> None:
             if widgets:  # an empty round of the compositor paints nothing
-                painted.append(widgets)
+                painted.append(set(widgets))
             update(widgets)
 
         screen._compositor.update_widgets = note  # type: ignore[method-assign]
-        await pilot.pause(1.3)
+        # What the end of the run still has to paint comes late on a busy machine; a timer would paint for ever.
+        for _ in range(10):
+            painted.clear()
+            await pilot.pause(1.3)
+            if not painted:
+                break
         assert painted == []
 
 
