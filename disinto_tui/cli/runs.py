@@ -137,7 +137,7 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
     if found is None:
         raise BadInput(
             "There is nothing to resume.",
-            "No run of this instance stopped half-way.",
+            "No run stopped half-way, or another one came after it.",
             "`disinto runs` lists what was done.",
             code="run.none",
         )

@@ -76,7 +76,9 @@ async def _show(
         if not shown and words:
             session.output.say(f"None of {found.versions} versions matches.")
         if found.hidden and not everything:
-            session.output.say(f"{found.hidden} other tags hidden (--all shows them)")
+            session.output.say(
+                f"{found.hidden} other {'tag' if found.hidden == 1 else 'tags'} hidden (--all shows them)"
+            )
     if found.engine_error and not session.output.as_json:
         session.output.say(_one_line(found.engine_error))
         session.output.say("What is local and what runs is shown as it was last seen.")

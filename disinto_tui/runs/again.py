@@ -14,6 +14,7 @@ from itertools import takewhile
 from disinto_tui.adapters.instance import Instance
 from disinto_tui.adapters.journal import RunDir, list_runs, may_finish, may_take_back, run_status
 from disinto_tui.core.errors import Refused
+from disinto_tui.core.plan import Plan
 
 Mark = tuple[tuple[str, int, int], ...]
 
@@ -81,7 +82,28 @@ def refuse_over(instance: Instance, run: RunDir, *, undo: bool) -> None:
     if not (may_take_back if undo else may_finish)(instance, run):
         raise Refused(
             f"{run.id} cannot be {'taken back' if undo else 'finished'} any more.",
-            "It did not stop half-way, and other things may rest on what it did.",
-            "`disinto rollback` goes back to an earlier version, `disinto down` stops the factory.",
+            _why_over(instance, run),
+            _what_now(run.plan(), undo=undo),
             code="run.over",
         )
+
+
+def _why_over(instance: Instance, run: RunDir) -> str:
+    status = run_status(run)
+    if status == "done":
+        return "It is done, and other things may rest on what it did."
+    if status == "undone":
+        return "It was taken back already."
+    later = next((one for one in list_runs(instance) if one.id > run.id), None)
+    if later is None:
+        return "It left nothing half done."
+    return f"“{later.plan().title}” came after it, and may rest on what it left."
+
+
+def _what_now(plan: Plan, *, undo: bool) -> str:
+    version = next((str(step.params["version"]) for step in plan.steps if "version" in step.params), "")
+    if plan.kind != "release" or not version:
+        return "`disinto rollback` goes back to an earlier version, `disinto down` stops the factory."
+    if not undo:
+        return f"`disinto release {version}` begins anew, and leaves out what is there already."
+    return f"Others may have {version} by now: release the next version. A tag nobody has is deleted on the forge."

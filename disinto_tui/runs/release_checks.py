@@ -62,7 +62,7 @@ class NotReady(Refused):
             f"{first.text.rstrip('.')}{more}.",
             first.cure or "Mend it, then try again; nothing was changed.",
             code=code,
-            details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems],
+            details=[f"✗ {item.name}: {item.text} {item.cure}".rstrip() for item in problems if more],
         )
         self.findings = tuple(findings)
 
@@ -276,6 +276,10 @@ class _Look:
         async with await open_registry(images.registry, engine, source) as client:
             if await client.can_push(images.repository):
                 found.append(Finding("registry", "ok", f"This login may push to {images.name}."))
+            elif login is None:
+                text = f"{images.registry} wants a login of who pushes, and none was found."
+                cure = "`disinto credentials` says what is looked for, and where; docs/credentials.md how to make it."
+                found.append(Finding("registry", "problem", text, cure))
             else:
                 cure = push_cure(images.registry, user)
                 text = f"This login may not push to {images.name}."
@@ -284,12 +288,8 @@ class _Look:
                 tags = await client.tags(images.repository)
             except Unavailable as error:
                 # A login that was handed over is no stored one, which that error would have logged out.
-                if (
-                    error.code == "registry.denied"
-                    and found[0].cure
-                    and login is not None
-                    and not login.origin
-                ):
+                handed = login is None or not login.origin
+                if error.code == "registry.denied" and found[0].cure and handed:
                     return found
                 raise
             except BadInput as error:

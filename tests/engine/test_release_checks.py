@@ -75,6 +75,16 @@ async def test_a_token_whose_user_nobody_named_is_no_stored_login(wanted: Wanted
     assert told(found, "order") == ""
 
 
+async def test_no_login_at_all_is_told_as_that(wanted: Wanted, guarded: Registry) -> None:
+    found = await examine(replace(wanted, login=StaticCredentials({})))
+    text = f"{guarded.address} wants a login of who pushes, and none was found."
+    assert told(found, "registry") == f"problem: {text}"
+    with pytest.raises(Refused) as refused:
+        found.require()
+    assert (refused.value.why, refused.value.details) == (text, ()), "one problem is told once"
+    assert "`disinto credentials`" in refused.value.now
+
+
 async def test_all_is_well(wanted: Wanted) -> None:
     before = git(wanted.checkout, "status", "--porcelain"), git(wanted.checkout, "for-each-ref")
     found = await examine(wanted)

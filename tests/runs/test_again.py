@@ -124,3 +124,29 @@ def test_what_is_done_in_the_end_asks_anew(instance: Instance, journals: Journal
     with pytest.raises(Refused, match="cannot be taken back any more") as caught:
         refuse_over(instance, run, undo=True)
     assert caught.value.code == "run.over"
+
+
+def why_over(instance: Instance, run: RunDir, *, undo: bool = False) -> str:
+    with pytest.raises(Refused) as caught:
+        refuse_over(instance, run, undo=undo)
+    return f"{caught.value.why} {caught.value.now}"
+
+
+def test_why_it_is_over_is_told_as_it_is(instance: Instance, journals: Journals) -> None:
+    """A release that failed did stop half-way: what came after it is the reason."""
+    failed = create_run(
+        instance,
+        Plan(
+            "release", "Release v0.4.2", "/x", "p", "", (Step("tag", "Tag", "files", {"version": "v0.4.2"}),)
+        ),
+    )
+    journals.write(failed, StepEnded(2.0, "tag", "done", 1.0), RunEnded(3.0, "failed", 1))
+    refuse_over(instance, failed, undo=True)
+    done = RunDir(failed.path.with_name("99991231-000000-switch-0000"))
+    journals.run().path.rename(done.path)
+    journals.end(done)
+    said = why_over(instance, failed)
+    assert said.startswith("“Switch” came after it") and "`disinto release v0.4.2` begins anew" in said
+    assert "release the next version" in why_over(instance, failed, undo=True)
+    said = why_over(instance, done)
+    assert said.startswith("It is done,") and "`disinto rollback`" in said
