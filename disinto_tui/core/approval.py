@@ -140,9 +140,9 @@ class RequestState:
     """A request for approval as the forge shows it. Times are unix seconds, 0.0 when not known.
 
     `scheduled` is whether the forge merges it by itself once it is approved, None when nobody here knows.
-    `authorised` is whether what executes actions will take the merge for an admin's word (facts: 8.3), None when
-    that cannot be seen. `exit_code` is the execution's, `status` ("success", "failed") the release's own word, with
-    `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need somebody.
+    `authorised` is whether what executes actions will find the merge and take it for an admin's word (facts: 8.3),
+    None when that cannot be seen. `exit_code` is the execution's, `status` ("success", "failed") the release's own
+    word, with `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need somebody.
     Foreign text (`context`, `logs`) is not neutralised.
     """
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -263,14 +264,22 @@ class _Look:
         return await reviews_of(self.client, self.place.repository, number) if number else Reviews()
 
     async def _merged(self, state: RequestState, pull: Mapping[str, Any] | None) -> RequestState:
-        executed, release, tagged, authorised = await asyncio.gather(
-            self._execution(state.id), self._release(state), self._tagged(state), self._authorised(state)
+        executed, release, tagged, authorised, flat = await asyncio.gather(
+            self._execution(state.id),
+            self._release(state),
+            self._tagged(state),
+            self._authorised(state),
+            self._flat(pull or {}),
         )
-        state = replace(state, tagged=tagged, authorised=authorised)
+        state = replace(state, tagged=tagged, authorised=False if flat else authorised)
         warnings = list(state.warnings)
         if pull is not None and pull.get("merged") and not state.approved_by:
             warnings.append(f"It was merged by {state.merged_by or 'somebody'} without anybody's approval.")
-        if authorised is False and executed is None:
+        if flat and executed is None:
+            warnings.append(
+                f"{flat}, so what executes actions does not find who approved it, and refuses it."
+            )
+        elif authorised is False and executed is None:
             warnings.append("No admin approved or merged it, so what executes actions refuses it.")
         state = replace(state, warnings=tuple(warnings))
         if executed is not None:
@@ -327,6 +336,25 @@ class _Look:
             return ""
         with contextlib.suppress(DisintoError):
             return await tagged_commit(self.client, self.place.code, state.version)
+        return ""
+
+    async def _flat(self, pull: Mapping[str, Any]) -> str:
+        """Why what executes actions does not find the pull request of a merge: it looks for the commit of a merge that
+        names its number (facts: 8.3), and a squash or a rebase makes none. "" when it does, or nobody knows."""
+        sha = pull.get("merge_commit_sha")
+        if not pull.get("merged") or not isinstance(sha, str) or not sha:
+            return ""
+        with contextlib.suppress(DisintoError):
+            path = f"{repo_path(self.place.repository)}/git/commits/{quoted(sha)}"
+            found = await self.client.get_or_none(path)
+            if not isinstance(found, Mapping) or not isinstance(found.get("parents"), list):
+                return ""
+            if len(found["parents"]) < 2:
+                return "It was merged by a squash or a rebase, without a commit of the merge"
+            inner = found.get("commit")
+            message = inner.get("message") if isinstance(inner, Mapping) else None
+            if isinstance(message, str) and not re.search(rf"#{pull['number']}\b", message):
+                return f"The commit of its merge does not name #{pull['number']}"
         return ""
 
     async def _authorised(self, state: RequestState) -> bool | None:
@@ -403,6 +431,11 @@ def _now(state: RequestState, place: OpsPlace) -> str:
     if state.stage == "approved":
         return "" if state.scheduled else f"Somebody who may merges it: {state.url}"
     release = state.formula == "release" and bool(state.version)
+    if state.stage == "merged" and place.executes and state.authorised is False:
+        other = (
+            f"`disinto release {state.version}` does it from here; or" if release else "To have it executed,"
+        )
+        return f"{other} remove {action_path(state.id)} from {place.repository}, and file it again."
     if state.stage == "merged" and place.executes:
         return "What executes actions looks every 60 s."
     if state.stage == "merged" and release:

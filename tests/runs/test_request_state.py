@@ -123,6 +123,40 @@ async def test_a_merge_without_an_approval_is_a_warning_wherever_it_came_from(fi
     assert "refuses it" in found.warnings[1]
 
 
+@pytest.mark.parametrize("style", ["squash", "rebase", "fast-forward-only"])
+async def test_a_merge_without_a_merge_commit_is_merged_and_refused(filer: Filer, style: str) -> None:
+    await filer.file()
+    path = f"/pulls/{filer.pull.number}/merge"
+    filer.ask("DELETE", path)  # by hand, not as it was scheduled
+    filer.approve()
+    filer.ask("POST", path, {"Do": style})
+    found = await look(filer)
+    assert (found.stage, found.merged_by, found.approved_by) == (
+        "merged",
+        "disinto-admin",
+        ("disinto-admin",),
+    )
+    assert found.authorised is False and "by a squash or a rebase" in found.warnings[0]
+    assert "`disinto release v0.4.0` does it from here" in found.now and PATH in found.now
+    filer.commit(RESULT, result(0))
+    assert (await look(filer)).warnings == (), "somebody had it executed all the same"
+
+
+async def test_a_merge_that_does_not_name_its_request_is_refused_and_one_nobody_knows_of_is_not_judged(
+    filer: Filer,
+) -> None:
+    await filer.file()
+    filer.approve()
+    commit = filer.pull.merge_sha or ""
+    assert (await look(filer)).authorised is True
+    parents, _ = filer.ops.commits[commit]
+    filer.ops.commits[commit] = parents, f"Bring it in, as #{filer.pull.number}0 was"
+    found = await look(filer)
+    assert found.authorised is False and "does not name #" in found.warnings[0]
+    filer.forge.state.broken[f"/api/v1/repos/{OPS}/git/commits"] = 404
+    assert (await look(filer)).authorised is True
+
+
 async def test_who_is_an_admin_is_not_guessed(filer: Filer) -> None:
     await filer.file()
     filer.approve(LEAD)

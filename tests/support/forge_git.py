@@ -445,6 +445,18 @@ async def commits(request: web.Request) -> web.Response:
     return page(request, [{"sha": one, "created": CREATED} for one in reversed(history)])
 
 
+@routes.get(f"{REPO}/git/commits/{{sha}}")
+async def one_commit(request: web.Request) -> web.Response:
+    found = readable(request)
+    identity = found.resolve(request.match_info["sha"])
+    if identity is None:
+        raise not_found()
+    parents, message = found.commits[identity]
+    return reply(
+        {"sha": identity, "parents": [{"sha": one} for one in parents], "commit": {"message": message}}
+    )
+
+
 def add_greedy(router: web.UrlDispatcher, prefix: str) -> None:
     """Paths whose last part may hold slashes; after all others."""
     for method, path, handler in (

@@ -182,7 +182,8 @@ def _protection(repo: Repo, found: Pull, user: User, given: Json) -> tuple[int, 
     return None
 
 
-def merge_now(repo: Repo, found: Pull, user: str) -> None:
+def merge_now(repo: Repo, found: Pull, user: str, style: str = "merge") -> None:
+    """Bring it in: by a merge commit, or (squash, rebase) by commits of its own on the base, which has one parent."""
     tree = repo.trees.setdefault(found.base, {})
     for name, data in repo.changed_on(found.head).items():
         if data is None:
@@ -190,8 +191,17 @@ def merge_now(repo: Repo, found: Pull, user: str) -> None:
         else:
             tree[name] = data
     history = repo.branches[found.base]
-    history.extend(commit for commit in repo.branches[found.head] if commit not in history)
-    found.merge_sha = repo.commit(found.base, f"Merge pull request #{found.number}")
+    new = [commit for commit in repo.branches[found.head] if commit not in history]
+    if style == "squash":
+        found.merge_sha = repo.commit(found.base, f"{found.title} (#{found.number})")
+    elif style in ("rebase", "fast-forward-only"):
+        for commit in new:
+            found.merge_sha = repo.commit(found.base, repo.commits[commit][1])
+    else:
+        tip = history[-1]
+        history.extend(new)
+        found.merge_sha = repo.commit(found.base, f"Merge pull request '{found.title}' (#{found.number})")
+        repo.commits[found.merge_sha] = (tip, new[-1] if new else tip), repo.commits[found.merge_sha][1]
     found.state, found.merged, found.merged_by, found.scheduled = "closed", True, user, False
 
 
@@ -214,11 +224,11 @@ async def merge(request: web.Request) -> web.Response:
     if given.get("merge_when_checks_succeed") and missing:
         if found.scheduled:
             raise failure(409, f"pull request is already scheduled to auto merge [pull_id: {found.number}]")
-        found.scheduled, found.scheduled_by = True, user.login
+        found.scheduled, found.scheduled_by, found.style = True, user.login, str(given["Do"])
         return reply({}, 201)  # scheduled, not merged
     if missing:
         raise failure(*missing)
-    merge_now(repo, found, user.login)
+    merge_now(repo, found, user.login, str(given["Do"]))
     if given.get("delete_branch_after_merge") and found.head != repo.default_branch:
         repo.branches.pop(found.head, None)
         repo.trees.pop(found.head, None)
@@ -272,7 +282,7 @@ async def create_review(request: web.Request) -> web.Response:
     found.reviews.append(made)
     by = request.app[STATE].users.get(found.scheduled_by)
     if found.scheduled and by and not (_hindrance(repo, found, by, {}) or _protection(repo, found, by, {})):
-        merge_now(repo, found, by.login)
+        merge_now(repo, found, by.login, found.style)
     return reply(review_json(found, made))
 
 

@@ -100,6 +100,8 @@ class Pull:
     merge_sha: str | None = None
     mergeable: bool = True
     scheduled: bool = False
+    # how it is merged then
+    style: str = "merge"
     # whose schedule it is: the merge is theirs
     scheduled_by: str = ""
     # how many more questions are answered while the forge still checks for conflicts (it does so afterwards)
@@ -129,6 +131,8 @@ class Repo:
     labels: list[Json] = field(default_factory=list)
     issue_labels: dict[int, list[int]] = field(default_factory=dict)
     statuses: dict[str, list[Json]] = field(default_factory=dict)
+    # commit -> (its parents, its message)
+    commits: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     next_number: int = 1
 
     @property
@@ -139,6 +143,7 @@ class Repo:
         """A new commit on top of `branch`."""
         history = self.branches.setdefault(branch, [])
         identity = sha(self.full_name, branch, len(history), history[-1:], why)
+        self.commits[identity] = tuple(history[-1:]), why
         history.append(identity)
         return identity
 
