@@ -142,8 +142,8 @@ class RequestState:
     `scheduled` is whether the forge merges it by itself once it is approved, None when nobody here knows.
     `authorised` is whether what executes actions will find the merge and take it for an admin's word (facts: 8.3),
     None when that cannot be seen. `exit_code` is the execution's, `status` ("success", "failed") the release's own
-    word, with `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need somebody.
-    Foreign text (`context`, `logs`) is not neutralised.
+    word, with `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need
+    somebody. Foreign text (`context`, `logs`) is not neutralised.
     """
 
     id: str
