@@ -33,12 +33,19 @@ _PARAMETER = re.compile(r"\s*,?\s*([A-Za-z0-9_.-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A login for one registry. `identity` marks an identity token (a refresh token of OAuth 2) instead of a
-    password; `origin` says where it was found, for messages."""
+    password. `origin` is where Docker has it stored, "" for one that was handed over: `name` is what that one is
+    called, in messages."""
 
     username: str
     secret: Secret
     identity: bool = False
     origin: str = ""
+    name: str = ""
+
+    @property
+    def handed(self) -> str:
+        """What one that was handed over is called; "" for one that Docker has stored."""
+        return "" if self.origin else self.name or "the login that was handed over"
 
 
 class CredentialSource(Protocol):

@@ -26,6 +26,8 @@ class Denial:
     status: int
     with_login: bool
     """Whether a login was sent along."""
+    handed: str = ""
+    """What that login is called when it was handed over (`GITHUB_TOKEN`); "" for one that Docker has stored."""
     open_to_all: bool = False
     """The same request works without a login (tried)."""
     basic: bool = False
@@ -59,50 +61,57 @@ def _with_login(denial: Denial) -> tuple[str, str, str]:
     host, name = denial.host, denial.repository
     scope = "write:packages" if denial.write else "read:packages"
     doing = "push to" if denial.write else "read"
+    # One that was handed over is in no store of Docker's: logging in or out there would change nothing.
+    login = denial.handed or "the login that Docker has stored for it"
+    right = (
+        "Hand over the right one" if denial.handed else f"Run `{_login_command(host)}` with the right ones"
+    )
+    other = "hand over one" if denial.handed else f"run `{_login_command(host)}` with an account"
+    renew = "hand it over" if denial.handed else f"run `{_login_command(host)}`"
+    without = "go without it" if denial.handed else f"run `{_logout_command(host)}`"
     if denial.open_to_all:
         return (
-            f"{host} refused the login stored for it.",
+            f"{host} refused {login}.",
             f"That login is stale or lacks a right, while {name} can be read without any.",
-            f"Run `{_logout_command(host)}`, then try again.",
+            f"{without[0].upper()}{without[1:]}, then try again.",
         )
     if denial.basic and denial.status == 401:
         return (
-            f"{host} refused the login stored for it.",
+            f"{host} refused {login}.",
             "The name or the password is wrong there.",
-            f"Run `{_login_command(host)}` with the right ones, then try again.",
+            f"{right}, then try again.",
         )
     if host == GHCR and denial.status == 401:
         return (
-            f"{host} refused the login stored for it.",
+            f"{host} refused {login}.",
             "The token has expired, was revoked, or is not a classic personal access token.",
-            f"Make a classic token with {scope} and run `{_login_command(host)}`; "
-            f"for public images `{_logout_command(host)}` is enough.",
+            f"Make a classic token with {scope} and {renew}; for public images it is enough to {without}.",
         )
     if host == GHCR:
         return (
-            f"{host} does not let the stored login {doing} {name}.",
+            f"{host} does not let {login} {doing} {name}.",
             f"The token lacks {scope}, is not authorised for the organisation's SSO, "
             "or there is no such package.",
-            f"Give the token {scope}, authorise it for the organisation, and run `{_login_command(host)}`; "
-            f"for public images `{_logout_command(host)}` is enough.",
+            f"Give the token {scope}, authorise it for the organisation, and {renew}; "
+            f"for public images it is enough to {without}.",
         )
     if host == HUB:
         return (
-            f"Docker Hub does not let the stored login {doing} {name}.",
+            f"Docker Hub does not let {login} {doing} {name}.",
             "The repository is private to others or does not exist, or the login has expired: "
             "the Hub does not say which.",
-            f"Check the name, then run `{_login_command(host)}` with an account that may {doing} it.",
+            f"Check the name, then {other} that may {doing} it.",
         )
     if denial.status == 401:
         return (
-            f"{host} does not let the stored login {doing} {name}.",
+            f"{host} does not let {login} {doing} {name}.",
             "The login has expired, or its account has no right to that repository.",
-            f"Run `{_login_command(host)}` with an account that may {doing} it, then try again.",
+            f"{other[0].upper()}{other[1:]} that may {doing} it, then try again.",
         )
     return (
-        f"{host} does not let the stored login {doing} {name}.",
+        f"{host} does not let {login} {doing} {name}.",
         "The account is known there but has no right to that repository.",
-        f"Ask whoever runs {host} for the right, or run `{_login_command(host)}` with another account.",
+        f"Ask whoever runs {host} for the right, or {other} that has it.",
     )
 
 

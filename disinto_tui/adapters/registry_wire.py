@@ -139,6 +139,7 @@ class Wire:
                 repository,
                 answer.status,
                 with_login=login is not None,
+                handed=login.handed if login is not None else "",
                 open_to_all=open_to_all,
                 basic=self._auth.scheme == "basic",
                 remark=self._credentials.remark(self.host) if login is None else "",

@@ -181,7 +181,10 @@ async def _resolve(
     login = None
     if request.registry_login is not None:
         user, password = request.registry_login
-        login = StaticCredentials({repository.registry: Credential(user, password)}, DockerConfig.load())
+        login = StaticCredentials(
+            {repository.registry: Credential(user, password, name="the login that was given")},
+            DockerConfig.load(),
+        )
     found = await resolve(repository, wanted, platform, engine=engine, credentials=login)
     if project.factory.pin_digest and found.digest and not found.reference.digest:
         named = found.reference

@@ -129,7 +129,7 @@ class Judge:
         stored = DockerConfig.load()
         if held is not None:
             verdict.source, verdict.where = held.source, held.place
-            login = Credential(self._user or NO_USER, held.value)
+            login = Credential(self._user or NO_USER, held.value, name=held.name)
         else:
             login = await stored.credential(need.url)
             if login is not None:

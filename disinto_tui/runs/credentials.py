@@ -159,12 +159,12 @@ def may_be_sent(need: Need, held: Held) -> bool:
     return is_github_host(need.url) or not is_github_token(held.value.reveal())
 
 
-def push_login(host: str, user: str, secret: str) -> CredentialSource:
-    """The login for a registry: the secret that was handed over, else Docker's own stored one."""
+def push_login(host: str, user: str, secret: str, name: str) -> CredentialSource:
+    """The login for a registry: the secret of that name where there is one, else Docker's own stored one."""
     stored = DockerConfig.load()
-    return (
-        StaticCredentials({host: Credential(user or NO_USER, Secret(secret))}, stored) if secret else stored
-    )
+    if not secret:
+        return stored
+    return StaticCredentials({host: Credential(user or NO_USER, Secret(secret), name=name)}, stored)
 
 
 async def secrets_of_plan(plan: Plan, finder: CredentialFinder) -> dict[str, str]:

@@ -192,7 +192,8 @@ class PushImage:
         host, auth = parse_image(params["reference"]).registry, self._auth(ctx, params)
         login: CredentialSource = DockerConfig.load()
         if auth is not None:
-            login = StaticCredentials({host: Credential(auth["username"], Secret(auth["password"]))}, login)
+            handed = Credential(auth["username"], Secret(auth["password"]), name=str(params["secret"]))
+            login = StaticCredentials({host: handed}, login)
         return await open_registry(host, await engine_of(ctx), login)
 
 

@@ -83,7 +83,12 @@ async def plan_release(request: ReleaseRequest) -> PreparedRelease:
         images,
         endpoint,
         Secret(token) if token else None,
-        push_login(images.registry, request.user, gathered.secrets.get(gathered.push_secret, "")),
+        push_login(
+            images.registry,
+            request.user,
+            gathered.secrets.get(gathered.push_secret, ""),
+            gathered.push_secret,
+        ),
         request.force,
         credentials=lambda: preflight_findings(gathered, Engine(endpoint), request.user),
     )
@@ -204,7 +209,7 @@ class ReleasePreflight:
             images,
             ctx.plan.endpoint,
             Secret(token) if token else None,
-            push_login(images.registry, user, ctx.secrets.get(secret, "")),
+            push_login(images.registry, user, ctx.secrets.get(secret, ""), secret),
             bool(params.get("force")),
             params["sha"],
             lambda: preflight_findings(gathered, Engine(ctx.plan.endpoint), user),

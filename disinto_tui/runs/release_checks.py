@@ -287,9 +287,7 @@ class _Look:
             try:
                 tags = await client.tags(images.repository)
             except Unavailable as error:
-                # A login that was handed over is no stored one, which that error would have logged out.
-                handed = login is None or not login.origin
-                if error.code == "registry.denied" and found[0].cure and handed:
+                if error.code == "registry.denied" and found[0].cure and (login is None or login.handed):
                     return found
                 raise
             except BadInput as error:

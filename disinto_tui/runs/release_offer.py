@@ -162,7 +162,7 @@ async def _newest(instance: Instance, where: ImageRef, user: str, secret: str) -
         found = gathered.secrets.get(gathered.push_secret, "")
         if not found:
             raise
-        return await _listed(where, engine, push_login(where.registry, user, found))
+        return await _listed(where, engine, push_login(where.registry, user, found, gathered.push_secret))
 
 
 async def _listed(where: ImageRef, engine: Engine, login: CredentialSource | None) -> str:

@@ -167,10 +167,11 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def at(url: str, login: bool = False) -> RegistryClient:
-    """The client for a stub; `login` is alice's."""
+def at(url: str, login: bool = False, *, handed: str = "") -> RegistryClient:
+    """The client for a stub; `login` is alice's, as Docker has it stored, or `handed` over under that name."""
     host = host_of(url)
-    logins = {host: Credential("alice", Secret(PASSWORD))} if login else {}
+    origin = "" if handed else "/home/alice/.docker/config.json"
+    logins = {host: Credential("alice", Secret(PASSWORD), origin=origin, name=handed)} if login else {}
     return RegistryClient(host, credentials=StaticCredentials(logins), policy=FAST)
 
 

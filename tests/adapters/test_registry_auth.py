@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -178,13 +179,26 @@ async def test_a_stale_login_that_breaks_a_public_pull() -> None:
     guard = TokenGuard(stub)
     guard.refuse = bool
     stub.faults.append(guard.challenge)
-    async with serving(guard.tokens) as tokens, serving(stub) as url, at(url, login=True) as registry:
-        guard.realm = f"{tokens}/token"
-        with pytest.raises(Unavailable) as caught:
-            await registry.head(REPO, "v1")
-    assert caught.value.code == "registry.denied"
-    assert f"docker logout {host_of(url)}" in caught.value.now
-    assert PASSWORD not in str(caught.value.to_json())
+    for handed in ("", "GITHUB_TOKEN"):
+        async with (
+            serving(guard.tokens) as tokens,
+            serving(stub) as url,
+            at(url, login=True, handed=handed) as registry,
+        ):
+            guard.realm = f"{tokens}/token"
+            with pytest.raises(Unavailable) as caught:
+                await registry.head(REPO, "v1")
+        error, host = caught.value, host_of(url)
+        assert error.code == "registry.denied"
+        if handed:
+            assert (error.what, error.now) == (
+                f"{host} refused GITHUB_TOKEN.",
+                "Go without it, then try again.",
+            )
+        else:
+            assert error.what == f"{host} refused the login that Docker has stored for it."
+            assert f"docker logout {host}" in error.now
+        assert PASSWORD not in str(error.to_json())
 
 
 async def test_an_identity_token_is_exchanged() -> None:
@@ -394,6 +408,14 @@ def test_every_denial_has_its_cure(denial: Denial, cure: str) -> None:
         assert ". " not in sentence, "one sentence each"
     if denial.remark:
         assert denial.remark in error.details
+    if denial.with_login:
+        assert "that Docker has stored" in error.what
+        given = denied(replace(denial, handed="the login that was typed in"))
+        assert "the login that was typed in" in given.what
+        assert "docker log" not in given.now and "stored" not in f"{given.what} {given.why}", (
+            "Docker has no part in it"
+        )
+        assert all(said.endswith(".") and ". " not in said for said in (given.what, given.why, given.now))
 
 
 def test_the_other_sides_words_are_one_harmless_line() -> None:

@@ -53,7 +53,10 @@ class InitSource:
             from disinto_tui.adapters.dockerconfig import DockerConfig
             from disinto_tui.adapters.registry_auth import Credential, StaticCredentials
 
-            credentials = StaticCredentials({repository.registry: Credential(*login)}, DockerConfig.load())
+            credentials = StaticCredentials(
+                {repository.registry: Credential(*login, name="the login that was typed in")},
+                DockerConfig.load(),
+            )
         engine = Engine(await find_endpoint())
         return await list_versions(
             repository, engine=engine, pinned=pinned_tag(instance), credentials=credentials
