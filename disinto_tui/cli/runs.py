@@ -173,7 +173,8 @@ def resume(session: Session, run: str | None, undo: bool, secret_stdin: tuple[st
         from disinto_tui.runs.credentials import secrets_of_plan
 
         secrets = wait_for(secrets_of_plan(plan, CredentialFinder(instance.path, given)))
-        _tell_missing(session, plan, secrets)
+        if not undo:  # what registry and mirrors have stays there
+            _tell_missing(session, plan, secrets)
     from disinto_tui.cli.holding import with_offers
 
     work = functools.partial(carry_out, session, found, undo=undo, secrets=secrets)

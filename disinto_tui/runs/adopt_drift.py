@@ -50,11 +50,15 @@ def meant(definition: Mapping[str, Any], stack: Mapping[str, Any], project: str)
     return found
 
 
-def variables(container: Mapping[str, Any], image: Mapping[str, str]) -> dict[str, str]:
-    """A container's variables beyond those of its image."""
+def variables(
+    container: Mapping[str, Any], image: Mapping[str, str], named: Collection[str] = ()
+) -> dict[str, str]:
+    """A container's variables beyond those of its image; proxies only when the file has `named` them."""
     pairs = (str(item).partition("=") for item in (container.get("Config") or {}).get("Env") or ())
     return {
-        name: value for name, _, value in pairs if image.get(name) != value and name.upper() not in _GIVEN
+        name: value
+        for name, _, value in pairs
+        if image.get(name) != value and (name in named or name.upper() not in _GIVEN)
     }
 
 
@@ -127,7 +131,8 @@ def drift(
         have, says = attached(container), meant(definition, resolved, project)
         other = [path for path in sorted({*have, *says}) if have.get(path) != says.get(path)]
         inner = images.get(service, {})
-        mine, given = {**inner, **variables(container, inner)}, {**inner, **given_to(definition)}
+        says_of = given_to(definition)
+        mine, given = {**inner, **variables(container, inner, says_of)}, {**inner, **says_of}
         names = [name for name in sorted({*mine, *given}) if mine.get(name, "") != given.get(name, "")]
         for what, found in (("mounts", other), ("variables", names)):
             if found:

@@ -82,3 +82,8 @@ def test_what_the_engines_machine_and_the_cli_add_is_no_difference() -> None:
     after = stack([DATA, BOUND], FORGE_TOKEN="s3cret", COST="1$$2")
     assert list(lost({"agents": made}, IMAGES, after, "x", (), ())) == []
     assert drift({"agents": made}, IMAGES, after, "x") == []
+    # One that the file itself gives is a variable like any other.
+    named = stack([DATA, BOUND], FORGE_TOKEN="s3cret", COST="1$$2", HTTP_PROXY="http://p:1")
+    assert drift({"agents": made}, IMAGES, named, "x") == []
+    named["services"]["agents"]["environment"]["HTTP_PROXY"] = "http://other:1"
+    assert len(drift({"agents": made}, IMAGES, named, "x")) == 1
