@@ -81,11 +81,13 @@ class FileLog:
     def grow(self, limit: int = READ_BYTES) -> bool:
         """Take in at most `limit` more bytes; whether there was anything."""
         try:
-            with self._path.open("rb") as file:
-                file.seek(self.size)
-                data = file.read(limit)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
+        try:
+            data = os.pread(descriptor, limit, self.size)
+        finally:
+            os.close(descriptor)
         cut = data.rfind(b"\n")
         if cut < 0:
             if len(data) < limit:

@@ -6,13 +6,9 @@ newest line again resumes it. Nothing in a line is markup, and nothing in it dri
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
-
 from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
@@ -20,20 +16,13 @@ from textual.widget import Widget
 
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.log.lines import LogLines, MemoryLog
+from disinto_tui.tui.log.paint import EDGE, TONES, TROUBLE, Frame
 from disinto_tui.tui.log.rows import Place, Row, Rows
 from disinto_tui.tui.log.search import LogSearch
 
-TROUBLE = re.compile(
-    r"\b(?:errors?|fatal|fail(?:ed|ure|s)?|panic|exception|traceback|denied|refused|unhealthy|cannot|not found"
-    r"|killed|timed out|exit code [1-9]\d*)\b|^✗",
-    re.IGNORECASE,
-)
-"""A line that looks like an error."""
 _COPY_LINES = 20_000
 _SLICE_LINES = 500
 _STEP = 8
-_EDGE = 2  # the mark at the left, the scroll bar at the right
-_TONES = ("plain", "dim", "good", "warn", "bad")
 
 
 class LogView(Widget, can_focus=True):
@@ -53,7 +42,7 @@ class LogView(Widget, can_focus=True):
     LogView:focus > .log--thumb { color: $accent; }
     """
     COMPONENT_CLASSES = {
-        *(f"log--{tone}" for tone in _TONES),
+        *(f"log--{tone}" for tone in TONES),
         "log--hit",
         "log--mark",
         "log--bar",
@@ -167,7 +156,7 @@ class LogView(Widget, can_focus=True):
 
     @property
     def _width(self) -> int:
-        return max(1, self.size.width - _EDGE - self._prefix_width)
+        return max(1, self.size.width - EDGE - self._prefix_width)
 
     def _tool(self) -> Rows:
         return Rows(self.lines, self._width, self.wrap)
@@ -188,8 +177,6 @@ class LogView(Widget, can_focus=True):
 
     def refresh_column(self) -> None:
         """Repaint the scroll bar's column alone."""
-        from textual.geometry import Region
-
         self.refresh(Region(self.size.width - 1, 0, 1, self.size.height))
 
     def _move(self, by: int) -> None:
@@ -231,78 +218,45 @@ class LogView(Widget, can_focus=True):
 
     # -- painting ------------------------------------------------------------------------------------------------
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows of a region of this widget.
+
+        Its rows are the whole of it, without border or padding, so they need not go through what Textual draws those
+        with, which takes as long as the rows themselves.
+        """
+        styles, frame = self.styles, self._frame()
+        if self.opacity != 1.0 or styles.text_opacity != 1.0 or styles.gutter or styles.outline:
+            return super().render_lines(crop)
+        strips = [frame.row(y, self.empty) for y in crop.line_range]
+        background = self.background_colors[1]
+        for line_filter in self.get_line_filters():
+            strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        if crop.column_span != (0, frame.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
     def render_line(self, y: int) -> Strip:
         """One row of the screen."""
-        width, bar = self.size.width, self._bar(y)
-        if y >= len(self._rows):
-            style = self.get_component_rich_style("log--dim")
-            text = self.empty if y == 0 and not self._rows else ""
-            return Strip([Segment(f" {text}"[: width - 1].ljust(width - 1), style), bar])
-        row = self._rows[y]
-        marked = row.number == self.mark
-        over = self.get_component_rich_style("log--mark", partial=True) if marked else None
-        head = [Segment("▸" if marked and row.row == 0 else " ", self.get_component_rich_style("log--plain"))]
-        if self._prefix_width:
-            head.append(self._prefix(row))
-        return Strip.join([Strip(head), self._text(row, over), Strip([bar])])
+        return self._frame().row(y, self.empty)
 
-    def _prefix(self, row: Row) -> Segment:
-        prefix = self.lines.prefix(row.number) if row.row == 0 else None
-        name, tone = prefix or ("", "dim")
-        shown = f"{name[:16]:<16} │ "
-        return Segment(shown, self.get_component_rich_style(f"log--{tone}" if tone in _TONES else "log--dim"))
-
-    def _text(self, row: Row, over: Style | None) -> Strip:
-        whole, room = self.lines.text(row.number), self._width
-        start = row.start if self.wrap else self._left
-        shown = whole[start : row.stop]
-        style = self.get_component_rich_style("log--bad" if TROUBLE.search(whole) else "log--plain")
-        strip = Strip(
-            self._segments(whole, start, shown, style if over is None else style + over, row.number)
+    def _frame(self) -> Frame:
+        size, selection = self.size, self.text_selection
+        chosen = self.screen.get_component_rich_style("screen--selection") if selection is not None else None
+        return Frame(
+            self.lines,
+            self._rows,
+            width=size.width,
+            height=size.height,
+            prefix_width=self._prefix_width,
+            style=self.get_component_rich_style,
+            over=self.get_component_rich_style("log--mark", partial=True),
+            mark=self.mark,
+            found=self.search.pattern if self.search is not None else None,
+            chosen=None if selection is None or chosen is None else (selection, chosen),
+            left=None if self.wrap else self._left,
+            place=self._place,
+            following=self.following,
         )
-        strip = strip.apply_offsets(start, row.number)
-        if strip.cell_length > room:
-            cut = Segment("›", self.get_component_rich_style("log--dim"))
-            return Strip.join([strip.crop(0, room - 1), Strip([cut])])
-        blank = self.get_component_rich_style("log--plain")
-        return strip.extend_cell_length(room, blank if over is None else blank + over)
-
-    def _segments(self, whole: str, start: int, shown: str, style: Style, number: int) -> list[Segment]:
-        """The text in pieces: plain, found, selected."""
-        spans: list[tuple[int, int, Style]] = []
-        if self.search is not None:
-            hit = self.get_component_rich_style("log--hit")
-            spans += [(found.start(), found.end(), hit) for found in self.search.pattern.finditer(whole)]
-        selection = self.text_selection
-        span = selection.get_span(number) if selection is not None else None
-        if span is not None:
-            chosen = self.screen.get_component_rich_style("screen--selection")
-            spans.append((span[0], len(whole) if span[1] == -1 else span[1], chosen))
-        if not spans:
-            return [Segment(shown, style)] if shown else []
-        stop = start + len(shown)
-        cuts = sorted({start, stop, *(min(max(edge, start), stop) for one in spans for edge in one[:2])})
-        segments = []
-        for low, high in pairwise(cuts):
-            piece = style
-            for begin, end, more in spans:
-                if begin <= low and high <= end:
-                    piece += more
-            segments.append(Segment(whole[low:high], piece))
-        return segments
-
-    def _bar(self, y: int) -> Segment:
-        total, height = self.lines.end - self.lines.first, self.size.height
-        if total <= height and not self.wrap:
-            return Segment(" ", self.get_component_rich_style("log--bar"))
-        size = max(1, min(height, height * height // max(total, height)))
-        span = max(1, total - min(height, total))
-        top = round((height - size) * min(self._place[0] - self.lines.first, span) / span)
-        if self.following:
-            top = height - size
-        if top <= y < top + size:
-            return Segment("┃", self.get_component_rich_style("log--thumb"))
-        return Segment("│", self.get_component_rich_style("log--bar"))
 
     # -- selecting and copying -----------------------------------------------------------------------------------
 

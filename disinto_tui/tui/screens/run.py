@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 FLOOD_LINES, FLOOD_SECONDS = 100, 0.1
 """More lines between two looks than any screen shows at once: nobody reads them, so they are painted less often."""
+PAINT_SHARE, SLOWEST_SECONDS = 5, 0.5
+"""While they come, painting takes at most this part of the time, however slow it is: a builder that fills the machine
+makes it slow, and would itself be made slow by it."""
 _CSS = """
 RunScreen #steps { width: 27; }
 RunScreen.-wide #steps { width: 36; }
@@ -155,14 +158,19 @@ class RunScreen(LogScreen):
             told = reader.read()
             if told or grew:
                 self.post_message(self.Told(told, grew))
-                pace = FLOOD_SECONDS if self.whole.end - seen > FLOOD_LINES else POLL_SECONDS
-                due, seen = time.monotonic() + pace, self.whole.end
+                due, seen = time.monotonic() + self._pace(self.whole.end - seen), self.whole.end
             ended = reader.ended(self._pid)
             if not grew and (ended or (gone and not told)):
                 self.post_message(self.Over(not ended))
                 return
             # What was printed meanwhile waits for the next look: on a busy machine whoever sleeps is let in first.
             await asyncio.sleep(0 if more else max(POLL_SECONDS, due - time.monotonic()))
+
+    def _pace(self, lines: int) -> float:
+        """Seconds until the next look, after one that found so many lines."""
+        if lines <= FLOOD_LINES:
+            return POLL_SECONDS
+        return min(SLOWEST_SECONDS, max(FLOOD_SECONDS, PAINT_SHARE * self._paint_seconds))
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
@@ -173,11 +181,17 @@ class RunScreen(LogScreen):
             self._show()
         if message.grew or (self.only and message.told):
             self.query_one(LogPane).grew()
+            self.call_after_refresh(self._painted, time.monotonic())
         if self.model.live and not self._ticking:
             self._ticking = True
             self.set_timer(1.0, self._tick)
         if turned:
             self.refresh_bindings()
+
+    _paint_seconds = 0.0
+
+    def _painted(self, since: float) -> None:
+        self._paint_seconds = time.monotonic() - since
 
     _ticking = False
 
