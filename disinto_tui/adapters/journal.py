@@ -19,6 +19,7 @@ import os
 import secrets
 import shutil
 import time
+from calendar import timegm
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
@@ -42,6 +43,7 @@ from disinto_tui.core.events import (
 from disinto_tui.core.plan import Plan, plan_from_json, plan_to_json
 
 _FORGOTTEN_SECONDS = 60
+_STAMP = "%Y%m%d-%H%M%S"
 REQUEST = "release-request"
 """The kind of a run that files a request for approval."""
 REQUEST_MADE = "request-made.json"
@@ -183,8 +185,7 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
     instance.ensure_private()
     _drop_forgotten(instance)
     _thin(instance)
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    run = RunDir(instance.runs / f"{stamp}-{plan.kind}-{secrets.token_hex(2)}")
+    run = RunDir(instance.runs / f"{_next_stamp(instance)}-{plan.kind}-{secrets.token_hex(2)}")
     try:
         for name, data in (staged or {}).items():
             write_private(run.staged / name, data)
@@ -193,6 +194,17 @@ def create_run(instance: Instance, plan: Plan, staged: dict[str, bytes] | None =
         run.discard()  # it may hold secrets, and nobody would look for it
         raise
     return run
+
+
+def _next_stamp(instance: Instance) -> str:
+    """Now, or a second after the newest run: names tell the order, of two runs in one second and with a clock that was
+    set back, too."""
+    now = time.strftime(_STAMP, time.gmtime())
+    for run in list_runs(instance):
+        with contextlib.suppress(ValueError):  # a name that somebody else gave
+            newest = timegm(time.strptime(run.id[: len(now)], _STAMP))
+            return max(now, time.strftime(_STAMP, time.gmtime(newest + 1)))
+    return now
 
 
 def _drop_forgotten(instance: Instance) -> None:

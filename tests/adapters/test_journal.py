@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,21 @@ def test_runs_are_found_by_a_unique_beginning(tmp_path: Path) -> None:
         find_run(instance, "2")
     with pytest.raises(BadInput):
         find_run(instance, "nothing-like-it")
+
+
+def test_names_of_runs_tell_their_order_also_within_one_second_and_with_a_clock_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = Instance.at(tmp_path)
+    kinds = ("switch", "rollback", "up", "adopt")
+    made = [create_run(instance, replace(PLAN, kind=kind)).id for kind in kinds]
+    real, now = time.gmtime, time.gmtime(time.time() - 86_400)
+    monkeypatch.setattr(journal.time, "gmtime", lambda *given: real(*given) if given else now)
+    made.append(create_run(instance, PLAN).id)
+    (instance.runs / "zzz").mkdir()
+    (instance.runs / "zzz" / "plan.json").write_text("{}")  # a name that somebody else gave
+    made.append(create_run(instance, PLAN).id)
+    assert [run.id for run in journal.list_runs(instance)] == ["zzz", *reversed(made)]
 
 
 def test_a_formula_does_not_hide_a_run_that_was_left_half_way(tmp_path: Path) -> None:
