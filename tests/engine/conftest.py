@@ -70,7 +70,7 @@ def a_factory(
     project = f"{engine.prefix}-{name}"
     with ForgeDouble(default_state()) as forge:
         text = config_text(project, images.repository, forge.url, images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(override)
         try:

@@ -32,7 +32,7 @@ def factory(
 ) -> Factory:
     """A config, a token and an empty directory; this process talks to the engine of the tests, too."""
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    found = new_factory(tmp_path, engine.endpoint, project, text)
+    found = new_factory(tmp_path, engine.endpoint, project, text, warm=True)
     monkeypatch.setenv("DOCKER_HOST", engine.endpoint)
     monkeypatch.delenv("AGENTS_IMAGE", raising=False)
     return found

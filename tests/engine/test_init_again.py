@@ -21,7 +21,7 @@ def factory(
     engine: Engine, sample_images: SampleImages, project: str, forge: ForgeDouble, tmp_path: Path
 ) -> Factory:
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    return new_factory(tmp_path, engine.endpoint, project, text)
+    return new_factory(tmp_path, engine.endpoint, project, text, warm=True)
 
 
 def only_run(factory: Factory) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,25 +42,7 @@ def planned(factory: Factory) -> Path:
 
     Made by the command itself: its process is killed before the first step, so nothing is done.
     """
-    code = (
-        "import sys\n"
-        "from disinto_tui.runs import launch\n"
-        "launch.launch = lambda run, **_: (print(run.path), sys.stdout.flush(), __import__('os')._exit(0))\n"
-        "sys.argv = ['disinto', *sys.argv[1:]]\n"
-        "from disinto_tui.cli.main import main\n"
-        "main()\n"
-    )
-    argv = ["--dir", str(factory.directory), "init", str(factory.config), "--token-file", str(factory.token)]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *argv, "--yes"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=factory.cli.environment(),
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
+    return factory.cli.planned("init", str(factory.config), "--token-file", str(factory.token), "--yes")
 
 
 @pytest.mark.slow
@@ -70,20 +50,13 @@ def test_init_killed_at_every_step_boundary(
     engine: Engine, sample_images: SampleImages, project: str, forge: ForgeDouble, tmp_path: Path
 ) -> None:
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    factory = new_factory(tmp_path, engine.endpoint, project, text)
+    factory = new_factory(tmp_path, engine.endpoint, project, text, warm=True)
     whole: dict[str, bytes] | None = None
     boundary = 0
     while True:
         boundary += 1
         run = planned(factory)
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLER, str(run), str(boundary)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=factory.cli.environment(),
-            cwd=tmp_path,
-        )
+        killed = factory.cli.python("-c", KILLER, str(run), str(boundary), cwd=tmp_path)
         if killed.returncode != -signal.SIGKILL:
             assert killed.returncode == 0, killed.stderr
             break
@@ -111,14 +84,13 @@ def test_init_killed_then_taken_back_leaves_nothing(
     engine: Engine, sample_images: SampleImages, project: str, forge: ForgeDouble, tmp_path: Path
 ) -> None:
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    factory = new_factory(tmp_path, engine.endpoint, project, text)
+    factory = new_factory(tmp_path, engine.endpoint, project, text, warm=True)
     factory.directory.mkdir()
     (factory.directory / ".env").write_text("# mine\nCLAUDE_TIMEOUT=60\n")
     (factory.directory / ".env").chmod(0o640)
     for boundary in (3, 5, 6, 8, 9):
         run = planned(factory)
-        argv = [sys.executable, "-c", KILLER, str(run), str(boundary)]
-        killed = subprocess.run(argv, capture_output=True, check=False, env=factory.cli.environment())
+        killed = factory.cli.python("-c", KILLER, str(run), str(boundary))
         assert killed.returncode == -signal.SIGKILL
         said = factory.cli("resume", "--undo", "--yes")
         assert said.code == 0, (boundary, said.err)

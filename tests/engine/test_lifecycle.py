@@ -29,7 +29,7 @@ def factory(
     project = f"{engine.prefix}-lifecycle"
     with ForgeDouble(default_state()) as forge:
         text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         said = made.init()
         assert said.code == 0, said.err
         yield made
@@ -252,7 +252,7 @@ def test_build_mode_and_the_one_off_image(
     base = sample_images.reference("v0.1.0")
     (agents / "Dockerfile").write_text(f"FROM {base}\nLABEL org.opencontainers.image.version=dev\n")
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    factory = new_factory(tmp_path, engine.endpoint, project, text)
+    factory = new_factory(tmp_path, engine.endpoint, project, text, warm=True)
     said = factory.init("--build", str(source))
     assert said.code == 0, said.err
     compose = (factory.directory / "docker-compose.yml").read_text()

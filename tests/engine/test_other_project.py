@@ -37,7 +37,7 @@ def factory(
     project = f"{engine.prefix}-own"
     with ForgeDouble(default_state()) as forge:
         text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         said = made.init("--no-start")
         assert said.code == 0, said.err
         (made.directory / "extra.yml").write_text(EXTRA.format(image=sample_images.stand_ins["busybox"]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +35,7 @@ def factory(
     project = f"{engine.prefix}-sealed"
     with ForgeDouble(default_state()) as forge:
         text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         made.cli.env.update(sops.environment)
         said = made.init("--no-start")
         assert said.code == 0, said.err
@@ -118,10 +116,7 @@ def test_killed_at_some_boundaries_nothing_lies_in_clear(
         assert factory.cli("use", "v0.2.0", *SOAK).code == 0
         before = sealed.read_bytes()
         run = planned(factory, "use", "v0.3.0", *SOAK)
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLER, str(run), str(boundary)],
-            capture_output=True, text=True, check=False, env=factory.cli.environment(), stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        killed = factory.cli.python("-c", KILLER, str(run), str(boundary))
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert lying_in_clear(factory) == []
         assert not (factory.directory / ".env").exists()

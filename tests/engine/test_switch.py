@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -292,36 +291,12 @@ def test_two_operators_at_once(factory: Factory) -> None:
 
 def planned(factory: Factory, *argv: str) -> Path:
     """The run directory of a command that was planned and confirmed, its process not started."""
-    code = (
-        "import sys\n"
-        "from disinto_tui.runs import launch\n"
-        "launch.launch = lambda run, **_: (print(run.path), sys.stdout.flush(), __import__('os')._exit(0))\n"
-        "from disinto_tui.cli.main import main\n"
-        "main(sys.argv[1:])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--dir", str(factory.directory), *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=factory.cli.environment(),
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
+    return factory.cli.planned(*argv)
 
 
 def execute(factory: Factory, run: Path, boundary: int) -> subprocess.CompletedProcess[str]:
     """Execute it, killed at a boundary (0: never)."""
-    return subprocess.run(
-        [sys.executable, "-c", KILLER, str(run), str(boundary)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=factory.cli.environment(),
-        stdin=subprocess.DEVNULL,
-        timeout=180,
-    )
+    return factory.cli.python("-c", KILLER, str(run), str(boundary))
 
 
 @pytest.mark.slow

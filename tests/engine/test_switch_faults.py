@@ -131,7 +131,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
         }
         repository = f"{proxy.address}/{REPOSITORY}"
         text = config_text(project, repository, forge.url, stand_ins, ports=NO_PORTS)
-        factory = new_factory(home, own.endpoint, project, text)
+        factory = new_factory(home, own.endpoint, project, text, warm=True)
         instance = SmallDisk(factory.directory, 8)
         try:
             (factory.directory / "docker-compose.override.yml").write_text(QUICK)

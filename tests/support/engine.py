@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from disinto_tui.runs.ops_keep import KEEP_REPOSITORY
+from tests.support import warm
 from tests.support.processes import poll
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,7 @@ class Engine:
         removed (a kept image's name, a container).
         """
         end_runs(self.prefix)
+        warm.end_all()
         self.remove(f"label={self.label}")
         for project in self.projects():
             self.remove(f"label=com.docker.compose.project={project}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
 from tests.support.forge_state import ADMIN_TOKEN
 from tests.support.processes import free_port
 
@@ -34,14 +35,19 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+PATIENCE = 600.0
+"""Seconds after which a command is taken to hang: a machine that is busy with other tests may stall for minutes."""
+
+
 @dataclass
 class Cli:
-    """`disinto` with a home of its own, on the instance in `directory`."""
+    """`disinto` with a home of its own, on the instance in `directory`; `warm`: its code is loaded already."""
 
     home: Path
     directory: Path
     endpoint: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    warm: bool = False
 
     def environment(self, more: Mapping[str, str] = {}) -> dict[str, str]:
         """What the command sees: nothing of the developer's own settings."""
@@ -54,20 +60,56 @@ class Cli:
         return {**base, **self.env, **more}
 
     def __call__(
-        self, *argv: str, stdin: str = "", env: Mapping[str, str] = {}, timeout: float = 120
+        self, *argv: str, stdin: str = "", env: Mapping[str, str] = {}, timeout: float = PATIENCE
     ) -> Said:
         """Run it to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "disinto_tui", "--dir", str(self.directory), *argv],
+        command = ("-m", "disinto_tui", "--dir", str(self.directory), *argv)
+        done = self.python(*command, stdin=stdin, env=env, timeout=timeout, cwd=self.home)
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def python(
+        self,
+        *argv: str,
+        stdin: str = "",
+        env: Mapping[str, str] = {},
+        timeout: float = PATIENCE,
+        cwd: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """`python ARGV` to its end, in the command's environment."""
+        seen = self.environment(env)
+        if self.warm:
+            return warm.python(*argv, env=seen, cwd=cwd, stdin=stdin, timeout=timeout)
+        return subprocess.run(
+            [sys.executable, *argv],
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
-            env=self.environment(env),
-            cwd=self.home,
+            env=seen,
+            cwd=cwd,
             timeout=timeout,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+
+    def planned(self, *argv: str, env: Mapping[str, str] = {}) -> Path:
+        """The run directory of a command that was planned and confirmed, its process not started."""
+        done = self.python("-c", _PLANNED, "--dir", str(self.directory), *argv, env=env)
+        assert done.returncode == 0, done.stderr
+        return Path(done.stdout.splitlines()[-1])
+
+
+# The command itself, which ends where the run's own process would be started.
+_PLANNED = """
+import os, sys
+from disinto_tui.runs import launch
+
+def ends(run, **_):
+    print(run.path, flush=True)
+    os._exit(0)
+
+launch.launch = ends
+from disinto_tui.cli.main import main
+main(sys.argv[1:])
+"""
 
 
 def config_text(
@@ -148,9 +190,12 @@ class Factory:
         self.config.write_text(text.replace(old, new))
 
 
-def new_factory(home: Path, endpoint: str, project: str, config: str, *, token: str = ADMIN_TOKEN) -> Factory:
+def new_factory(
+    home: Path, endpoint: str, project: str, config: str, *, token: str = ADMIN_TOKEN, warm: bool = False
+) -> Factory:
     """Lay out a home with config and token; nothing is made yet."""
-    cli = Cli(home, home / "factory", endpoint, {"CLAUDE_SHARED_DIR": str(home / "claude-shared")})
+    shared = {"CLAUDE_SHARED_DIR": str(home / "claude-shared")}
+    cli = Cli(home, home / "factory", endpoint, shared, warm)
     (home / "acme.toml").write_text(config)
     (home / "token").write_text(token + "\n")
     (home / "token").chmod(0o600)

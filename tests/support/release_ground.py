@@ -90,32 +90,14 @@ class ReleaseGround:
         return ["release", version, "--checkout", str(self.tree), "--user", "alice", "--yes", *more]
 
     def release(self, version: str, *more: str, secrets: Mapping[str, str] = SECRETS) -> Said:
-        return self.factory.cli(*self.argv(version, *more), env=secrets, timeout=300)
+        return self.factory.cli(*self.argv(version, *more), env=secrets)
 
     def resume(self, *more: str, secrets: Mapping[str, str] = SECRETS) -> Said:
-        return self.factory.cli("resume", "--yes", *more, env=secrets, timeout=300)
+        return self.factory.cli("resume", "--yes", *more, env=secrets)
 
     def planned(self, version: str, *more: str) -> Path:
         """The run directory of a release that was planned and confirmed, its process not started."""
-        code = (
-            "import sys\n"
-            "from disinto_tui.runs import launch\n"
-            "launch.launch = lambda run, **_: (print(run.path), sys.stdout.flush(), __import__('os')._exit(0))\n"
-            "from disinto_tui.cli.main import main\n"
-            "main(sys.argv[1:])\n"
-        )
-        argv = ["--dir", str(self.factory.directory), *self.argv(version, *more)]
-        done = subprocess.run(
-            [sys.executable, "-c", code, *argv],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self.factory.cli.environment(SECRETS),
-            stdin=subprocess.DEVNULL,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return Path(done.stdout.strip())
+        return self.factory.cli.planned(*self.argv(version, *more), env=SECRETS)
 
     def start(self, run: Path, when: Mapping[str, Any] = {}) -> subprocess.Popen[str]:
         """The run's process, to be killed at a moment (`tests.support.kill_run`)."""
@@ -136,10 +118,10 @@ class ReleaseGround:
 
     def killed(self, run: Path, when: Mapping[str, Any]) -> int:
         """Execute it until then; its return code."""
-        process = self.start(run, when)
-        said, _ = process.communicate(timeout=120)
-        assert "Traceback" not in said, said
-        return process.returncode
+        argv = ("-m", "tests.support.kill_run", str(run), json.dumps(when))
+        done = self.factory.cli.python(*argv, stdin=json.dumps(SECRETS) + "\n", env={"PYTHONPATH": str(ROOT)})
+        assert "Traceback" not in done.stdout + done.stderr, done
+        return done.returncode
 
     def until(self, run: Path, seen: Callable[[dict[str, Any]], bool], within: float = 60) -> None:
         """Wait for an event of the run."""
@@ -307,7 +289,7 @@ def release_ground(
             mirrors.make(one)
         text = config_text(project, f"{proxy.address}/{REPOSITORY}", forge.url, stand_ins)
         text += "[mirrors]\n" + "".join(f'{one} = "{mirrors.url(one)}"\n' for one in mirrored)
-        made = new_factory(home, engine.endpoint, project, text)
+        made = new_factory(home, engine.endpoint, project, text, warm=True)
         made.directory.mkdir()
         (made.directory / "docker-compose.override.yml").write_text(QUICK)
         alias = f"{engine.prefix}/{name}"
