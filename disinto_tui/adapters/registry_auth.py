@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from disinto_tui.adapters.http import HttpClient, Response, is_loopback
+from disinto_tui.adapters.tape import probing
 from disinto_tui.core.errors import Refused, Unavailable
 from disinto_tui.core.redact import Redactor, Secret
 
@@ -278,15 +279,16 @@ class Authorizer:
             "scope": scope,
             "refresh_token": login.secret.reveal(),
         }
-        return await self._http.request(
-            "POST",
-            realm,
-            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode({name: value for name, value in form.items() if value}).encode(),
-            max_bytes=_TOKEN_BYTES,
-            retry=True,
-            verify=self._verified(realm),
-        )
+        with probing():  # it asks for a token, as the GET of the others does
+            return await self._http.request(
+                "POST",
+                realm,
+                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode({name: value for name, value in form.items() if value}).encode(),
+                max_bytes=_TOKEN_BYTES,
+                retry=True,
+                verify=self._verified(realm),
+            )
 
     def _read(self, realm: str, response: Response) -> tuple[Secret, float]:
         try:

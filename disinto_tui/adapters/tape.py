@@ -16,7 +16,9 @@ from typing import Any, Literal
 from disinto_tui.core.errors import Refused
 
 Kind = Literal["read", "probe", "write"]
-"""A "probe" is a question in the shape of a write that leaves nothing: may I push is asked by beginning to."""
+"""A "probe" is a question in the shape of a write, after which every image, tag and repository is as before: may I push
+is asked by opening an upload and dropping it. (A registry that refuses the dropping keeps the empty upload until it
+purges what was never finished.)"""
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """HTTP methods that change nothing (RFC 9110, 9.2.1)."""
@@ -84,7 +86,7 @@ def recording(tape: Tape) -> Iterator[Tape]:
 
 @contextlib.contextmanager
 def probing() -> Iterator[None]:
-    """What this task asks in the block leaves nothing, whatever it looks like."""
+    """What this task asks in the block is a probe, whatever it looks like."""
     token = _probing.set(True)
     try:
         yield

@@ -57,6 +57,9 @@ def rehearsal_lines(rehearsed: Sequence[Rehearsed], looked: Sequence[Asked], out
             yield f"       {item.remark}"
     if rehearsed or looked:
         yield output.style("  ✓ was asked just now, · would be asked or done; nothing was changed", "dim")
+    if any(act.kind == "probe" for act in looked):
+        text = "  a probe asks in the shape of a write: an upload that is opened and dropped, or a token for a login"
+        yield output.style(text, "dim")
 
 
 def _acts(acts: Sequence[Asked], output: Output) -> Iterator[str]:

@@ -22,6 +22,7 @@ from disinto_tui.adapters.registry_auth import (
     parse_challenges,
 )
 from disinto_tui.adapters.registry_errors import Denial, denied, words_of
+from disinto_tui.adapters.tape import Tape, recording
 from disinto_tui.core.errors import Refused, Unavailable
 from disinto_tui.core.redact import Secret
 from tests.adapters.support_stub import (
@@ -211,8 +212,10 @@ async def test_an_identity_token_is_exchanged() -> None:
         login = Credential("<token>", Secret("identity-secret"), identity=True)
         source = StaticCredentials({host_of(url): login})
         async with RegistryClient(host_of(url), credentials=source, policy=FAST) as registry:
-            await registry.head(REPO, "v1")
+            with recording(Tape(reads_only=True)) as tape:  # as every release is planned
+                await registry.head(REPO, "v1")
     assert guard.asked == [(f"repository:{REPO}:pull", "identity identity-secret")]
+    assert [item.text for item in tape.asked if item.kind == "probe"] == [f"POST {guard.realm}"]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,12 @@ async def test_asking_whether_we_may_push(post: int, delete: int, may: bool) -> 
         return answer({}, delete) if request.method == "DELETE" else answer({})
 
     async with serving(handler) as url, at(url) as registry:
-        assert await registry.can_push(REPO) is may
+        with recording(Tape(reads_only=True)) as tape:
+            assert await registry.can_push(REPO) is may
+    # Said as what it is, and nothing but that is let through.
+    assert [item.text for item in tape.asked if item.kind == "probe"] == [
+        f"{what} {url}{path}" for what, path in seen[-(1 + may) :]
+    ]
     asked = [("POST", f"/v2/{REPO}/blobs/uploads/")]
     assert seen == asked + ([("DELETE", f"/v2/{REPO}/blobs/uploads/abc?_state=x%3D")] if may else [])
 
