@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters import compose as compose_adapter
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.process import run
 from disinto_tui.adapters.resources import template
+from disinto_tui.adapters.scratch import scratch
 from disinto_tui.core.companions import TEMPLATES, companions
 from disinto_tui.core.stack import StackInputs
 from disinto_tui.runs.adopt_env import NewEnv
@@ -65,31 +63,28 @@ async def validated(
     instance: Instance, files: Sequence[NewFile], env: NewEnv, found: Situation
 ) -> dict[str, Any]:
     """What Compose makes of the files to be, every profile included. Raises Failed when it refuses them."""
-    scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
-    try:
+    with scratch() as place:
         named = {item.path: item.data for item in files}
         present = read_bytes(instance.override_file)
         override = named.get(OVERRIDE, present)
         clear = () if env.sealed else ((env.name, env.data),)
         for name, data in (*clear, (COMPOSE, named[COMPOSE])):
-            (scratch / name).touch(mode=0o600)
-            (scratch / name).write_bytes(data)
-        given = [str(scratch / COMPOSE)]
+            (place / name).touch(mode=0o600)
+            (place / name).write_bytes(data)
+        given = [str(place / COMPOSE)]
         if override is not None:
-            (scratch / OVERRIDE).touch(mode=0o600)
-            (scratch / OVERRIDE).write_bytes(override)
-            given.append(str(scratch / OVERRIDE))
+            (place / OVERRIDE).touch(mode=0o600)
+            (place / OVERRIDE).write_bytes(override)
+            given.append(str(place / OVERRIDE))
         target = compose_adapter.ComposeTarget(
             found.found.name,
             str(instance.path),
             tuple(given),
-            None if env.sealed else str(scratch / env.name),
+            None if env.sealed else str(place / env.name),
             found.engine.endpoint,
             env_data=env.clear.data if env.sealed else None,
         )
-        result = await run(replace(compose_adapter.config_command(target), cwd=str(scratch)))
+        result = await run(replace(compose_adapter.config_command(target), cwd=str(place)))
         if not result.ok:
             raise compose_adapter.refused(result)
         return compose_adapter.parsed_config(result)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -7,8 +7,6 @@ to those is moved away (and back by `--undo`); one with a name of its own stays 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from disinto_tui.adapters.compose import ComposeTarget, config
 from disinto_tui.adapters.instance import Instance
+from disinto_tui.adapters.scratch import scratch
 from disinto_tui.core.errors import DisintoError, Refused
 from disinto_tui.core.stack_dump import dump_override
 from disinto_tui.runs.project import Found
@@ -112,16 +111,14 @@ async def check_merge(target: ComposeTarget, data: Mapping[str, Any], resolved: 
     One file is looked at as well: what would be read otherwise than Compose reads it would go over otherwise. Raises
     Refused when they differ: then something in them is not understood.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
-    try:
-        file = scratch / COMPOSE
-        file.touch(mode=0o600)
-        file.write_text(dump_override(data))
-        different = list(differing(await config(replace(target, files=(str(file),))), resolved))
-    except DisintoError as error:
-        different = [error.why]
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with scratch() as place:
+        try:
+            file = place / COMPOSE
+            file.touch(mode=0o600)
+            file.write_text(dump_override(data))
+            different = list(differing(await config(replace(target, files=(str(file),))), resolved))
+        except DisintoError as error:
+            different = [error.why]
     if different:
         names = " and ".join(Path(path).name for path in target.files)
         several = len(target.files) > 1

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import difflib
 import secrets as random
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from disinto_tui import __version__
@@ -16,6 +13,7 @@ from disinto_tui.adapters import compose as compose_adapter
 from disinto_tui.adapters.instance import Instance, read_bytes
 from disinto_tui.adapters.process import run
 from disinto_tui.adapters.resources import template
+from disinto_tui.adapters.scratch import scratch
 from disinto_tui.core.companions import TEMPLATES, companions
 from disinto_tui.core.envfile import EnvFile
 from disinto_tui.core.errors import Refused
@@ -131,27 +129,24 @@ async def validated(
     instance: Instance, files: list[NewFile], inputs: StackInputs, endpoint: str
 ) -> dict[str, Any]:
     """What Compose makes of the files to be, every profile included, before anything is replaced."""
-    scratch = Path(tempfile.mkdtemp(prefix="disinto-"))
-    try:
+    with scratch() as place:
         named = {item.path: item.data for item in files}
-        (scratch / ".env").touch(mode=0o600)
-        (scratch / ".env").write_bytes(named[".env"])
-        (scratch / "docker-compose.yml").write_bytes(named["docker-compose.yml"])
+        (place / ".env").touch(mode=0o600)
+        (place / ".env").write_bytes(named[".env"])
+        (place / "docker-compose.yml").write_bytes(named["docker-compose.yml"])
         override = [str(instance.override_file)] if instance.override_file.exists() else []
         target = compose_adapter.ComposeTarget(
             inputs.factory.project,
             str(instance.path),
-            (str(scratch / "docker-compose.yml"), *override),
-            str(scratch / ".env"),
+            (str(place / "docker-compose.yml"), *override),
+            str(place / ".env"),
             endpoint,
         )
-        command = replace(compose_adapter.config_command(target), cwd=str(scratch))
+        command = replace(compose_adapter.config_command(target), cwd=str(place))
         result = await run(command)
         if not result.ok:
             raise compose_adapter.refused(result)
         return compose_adapter.parsed_config(result)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 _SHOWN = ("AGENTS_IMAGE",)
