@@ -238,7 +238,7 @@ def _with_factory(
     if described:
         if found.projects[0].factory.project != name:
             raise Refused(
-                f"The factory in this directory is {name}, and projects/{described[0]} calls it "
+                f"The factory in this directory is {name}, and by projects/{described[0]} it would be "
                 f"{found.projects[0].factory.project}.",
                 "Under another name it would start with empty volumes.",
                 f'Write `project = "{name}"` in its `[factory]`, then adopt again.',

@@ -48,7 +48,7 @@ async def assemble(outcome: Outcome) -> tuple[Plan, dict[str, bytes]]:
     shadows = await _shadows(outcome, definitions, rescues)
     images = await _image_variables(found)
     drifted = drift(found.containers, images, found.resolved, found.found.name)
-    pulls = await _pulls(outcome, active) if found.live else [_pin_pull(outcome)]
+    pulls = await _pulls(outcome, active) if found.live else [await _pin_pull(outcome)]
     preflight.check_disk(pulls, found.info, found.engine.endpoint)
     settled = all(item.action == "keep" for item in changes) and not gone
     copies = [] if settled else await copies_of(found, rescues)
@@ -316,15 +316,16 @@ def _by_hand(found: Situation) -> list[str]:
 # -- steps -----------------------------------------------------------------------------------------------------
 
 
-def _pin_pull(outcome: Outcome) -> ImagePull:
-    pin = outcome.pin
-    return ImagePull(local_name(pin.reference), pin.digest, pin.size, pin.here or pin.keep)
+async def _pin_pull(outcome: Outcome) -> ImagePull:
+    pin, engine = outcome.pin, outcome.situation.engine
+    name = local_name(pin.reference)
+    here = pin.here or pin.keep or await image_is_here(engine, name, pin.digest)
+    return ImagePull(name, pin.digest, pin.size, here)
 
 
 async def _pulls(outcome: Outcome, active: Mapping[str, Any]) -> list[ImagePull]:
-    pin = _pin_pull(outcome)
+    engine, pin = outcome.situation.engine, await _pin_pull(outcome)
     wanted = {pin.reference: pin}
-    engine = outcome.situation.engine
     for item in active.values():
         image = str(item.get("image", ""))
         if image and image not in (outcome.pin.reference, pin.reference):

@@ -104,6 +104,7 @@ def test_a_stopped_stack_is_adopted_and_taken_back(
         assert old.accepted() == SHAPES[shape].valid
         said = old.adopt("--yes", "--version", sample_images.reference("v0.1.0"))
         assert said.code == 0, said.err
+        assert f"{sample_images.reference('v0.1.0')}  here already" in said.err
         assert old.running() == []
         assert old.accepted()
         assert (
