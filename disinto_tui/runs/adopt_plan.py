@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, St
 from disinto_tui.core.shadow import Shadow
 from disinto_tui.core.stack_diff import Change
 from disinto_tui.core.stack_services import CADDYFILE, SITE_DIRECTORY
+from disinto_tui.core.words import counted
 from disinto_tui.runs import preflight
 from disinto_tui.runs.adopt_data import Left, copies_of, is_job, rescues_of
 from disinto_tui.runs.adopt_drift import drift, lost
 from disinto_tui.runs.adopt_look import Situation, image_names, mounted_at
 from disinto_tui.runs.adopt_sources import COMPOSE, OVERRIDE, left_behind, retired
-from disinto_tui.runs.health import container_state
+from disinto_tui.runs.health import container_state, is_well
 from disinto_tui.runs.idle import busy
 from disinto_tui.runs.init_files import change_of
 from disinto_tui.runs.init_model import NewFile
@@ -275,6 +277,9 @@ def _notes(outcome: Outcome, drifted: list[str]) -> list[str]:
         for path in left_behind(found.instance, found.found)
     ]
     lines += [f"goes to docker-compose.override.yml: {text}" for text in outcome.carried.moved]
+    if found.live:
+        ill = _ill(found).items()
+        lines += [f"{name} is not well as it is ({state}), and is not waited for" for name, state in ill]
     meant = {_reason(outcome, change) for change in outcome.changes if change.danger}
     lines += [text for text in map(str, outcome.carried.dropped) if text not in meant]
     lines += [str(change) for change in outcome.changes if not change.danger]
@@ -333,6 +338,21 @@ async def _pulls(outcome: Outcome, active: Mapping[str, Any]) -> list[ImagePull]
     return list(wanted.values())
 
 
+def _ill(found: Situation) -> dict[str, str]:
+    """Services that do not come up as it is, with their state: adopting mends them as little as it broke them. Not the
+    agents: what they run afterwards is what adopting decides, and is recorded as good."""
+    agents = {kind.name for kind in found.lineage.services if kind.agents}
+    ill: dict[str, str] = {}
+    for name, item in found.containers.items():
+        state, code = container_state(item), (item.get("State") or {}).get("ExitCode")
+        running = state in ("healthy", "running", "starting")
+        if name in agents or state == "created" or (state == "exited" and not code):
+            continue
+        if not is_well(item, time.time()):
+            ill[name] = f"restarted {counted(int(item.get('RestartCount', 0)), 'time')}" if running else state
+    return ill
+
+
 def _steps(
     outcome: Outcome,
     changes: list[FileChange],
@@ -344,11 +364,7 @@ def _steps(
     images = image_names(found.containers)
     agents = {images[kind.name][1] for kind in found.lineage.services if kind.agents and kind.name in images}
     kept = sorted(agents | ({pin.image} if pin.image else set()))
-    well = [
-        name
-        for name, item in found.live.items()
-        if container_state(item) in ("healthy", "running", "starting")
-    ]
+    well = [name for name, item in found.live.items() if is_well(item, time.time())]
     before = {
         "files": list(found.found.files),
         "images": {name: list(pair) for name, pair in images.items()},
@@ -406,7 +422,7 @@ def _steps(
         )
         named = {} if every else {"services": list(active)}
         steps.append(Step("up", "Start the adopted stack", "up", named, "docker compose up", atomic=True))
-        waiting = {"services": list(active), "timeout": HEALTH_SECONDS}
+        waiting = {"services": list(active), "timeout": HEALTH_SECONDS, "ill": sorted(_ill(found))}
         steps.append(Step("healthy", "Wait until healthy", "healthy", waiting, writes=False))
         record = {"reference": pin.reference, "images": sorted(agents)}
         steps.append(Step("record", "Keep it as known good", "record-good", record))

@@ -28,6 +28,7 @@ AWAY_SECONDS = 60.0
 _ABSENCES = 3
 """How often it may be, before that is a failure too."""
 _RETRY_SECONDS = 0.5
+_UP_SECONDS, _OFTEN_SECONDS = 10.0, 60.0
 
 T = TypeVar("T")
 _LEFTOVER = re.compile(r"\A/?[0-9a-f]{12}_")
@@ -131,6 +132,20 @@ def container_state(inspect: Mapping[str, Any]) -> ServiceState:
         "dead": "dead",
     }
     return known.get(status, "dead")
+
+
+def is_well(inspect: Mapping[str, Any], now: float) -> bool:
+    """Whether it runs, and is not only between two of its ends. `now` in unix seconds.
+
+    The engine calls what ends again and again "running" each time that it has started it (observed): it is known by
+    having been started again a moment ago (what runs for ten seconds counts as up for the engine, which then restarts
+    it without delay), or often and within the last minute.
+    """
+    if container_state(inspect) not in ("healthy", "running", "starting"):
+        return False
+    restarts, started = int(inspect.get("RestartCount", 0)), started_at(inspect)
+    up = now - started if started is not None else 0.0
+    return not (restarts > 0 and up < _UP_SECONDS) and not (restarts > 2 and up < _OFTEN_SECONDS)
 
 
 def is_leftover(inspect: Mapping[str, Any]) -> bool:

@@ -334,7 +334,8 @@ class RemoveServices:
 
 
 class WaitHealthy:
-    """`services`, `timeout` (s): wait until each is healthy, judged by ourselves."""
+    """`services`, `timeout` (s): wait until each is healthy, judged by ourselves. `ill`: those that were not before,
+    and may stay so."""
 
     async def check(self, ctx: Context, params: Mapping[str, Any]) -> str | None:
         """Always looked at: healthy is observed, not assumed."""
@@ -362,7 +363,9 @@ class WaitHealthy:
             patience=Patience(ctx.say),
         )
         for verdict in verdicts:
-            if not verdict.good:
+            if not verdict.good and verdict.service in params.get("ill", ()):
+                ctx.say(f"{verdict.service} {verdict.words}, and did not come up before either")
+            elif not verdict.good:
                 failure = await unhealthy(engine, ctx.plan.project, verdict)
                 ctx.say(*failure.details)
                 raise failure

@@ -11,6 +11,7 @@ import getpass
 import importlib
 import os
 import threading
+import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, St
 from disinto_tui.core.shadow import Shadow
 from disinto_tui.runs import preflight
 from disinto_tui.runs.env import Env, load_env, refuse_both, with_pin
-from disinto_tui.runs.health import container_state, service_of
+from disinto_tui.runs.health import container_state, is_well, service_of
 from disinto_tui.runs.history import Entry, history, left_behind, short
 from disinto_tui.runs.holder import refuse_unfinished
 from disinto_tui.runs.idle import Work, busy
@@ -263,7 +264,7 @@ async def _plan(
     local = await engine.image(wanted.image or plain) if wanted.image or here else None
     target_id = wanted.image or (local.id if local is not None else "")
     settled = new == old and bool(target_id) and set(images.values()) <= {target_id}
-    well = {service_of(item) for item in live if container_state(item) in ("healthy", "running", "starting")}
+    well = {service_of(item) for item in live if is_well(item, time.time())}
     needs = needs_of(definitions, services)
     steps: list[Step] = []
     if not settled:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import SampleImages
-from tests.support.engine import ROOT, Engine
+from tests.support.engine import ROOT, Engine, inspect
 from tests.support.generations import SHAPES
 from tests.support.old_stacks import (
     QWEN,
@@ -19,6 +19,7 @@ from tests.support.old_stacks import (
     lay_out_pulled,
     local_names,
 )
+from tests.support.processes import poll
 from tests.support.registries import push_samples
 from tests.support.sealed import install
 
@@ -83,6 +84,29 @@ def test_what_does_not_come_up_is_taken_back_by_itself(
         assert (old.running(), old.image_of("agents")) == (ran, image)
         assert old.sh("forgejo", "cat /data/deep/file") == "precious\n"
         assert old.adopt("--undo", "--yes").code == 2  # there is nothing to take back any more
+    finally:
+        old.end()
+
+
+@pytest.mark.slow
+def test_a_service_that_was_ill_before_does_not_hold_the_adoption_up(
+    tmp_path: Path, engine: Engine, names: dict[str, str], sample_images: SampleImages
+) -> None:
+    """A service of somebody's own that ends again and again: as ill afterwards, and the plan says so."""
+    override = (
+        f"services:\n  broken:\n    image: {names['busybox']}\n    command: ['false']\n    restart: always\n"
+    )
+    old = lay_out_pulled(tmp_path, engine, names, sample_images.repository)
+    (old.directory / "docker-compose.override.yml").write_text(override)
+    try:
+        old.start()
+        broken = f"{old.project}-broken-1"
+        assert poll(60, lambda: int(str(inspect(engine, "container", broken)["RestartCount"])) > 2)
+        said = old.adopt("--yes")
+        assert said.code == 0, said.err
+        assert "broken is not well as it is (restart" in said.err
+        assert "and did not come up before either" in said.err
+        assert "agents" in old.running()
     finally:
         old.end()
 
