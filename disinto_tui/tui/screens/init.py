@@ -10,20 +10,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from textual import work
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input
+from textual.widgets import Input
 
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.base import DisintoScreen
 from disinto_tui.tui.screens.dialogs import Choice
 from disinto_tui.tui.screens.init_config import ConfigPage, check_save
-from disinto_tui.tui.screens.init_pages import PAGES, Page, PageLine, ReviewPage, TokenPage, Verdict
+from disinto_tui.tui.screens.init_pages import ReviewPage, TokenPage
 from disinto_tui.tui.screens.init_source import InitSource, beginning, system_error, typed_token
 from disinto_tui.tui.screens.init_version import VersionPage
-from disinto_tui.tui.widgets.frame import Rule
+from disinto_tui.tui.screens.wizard import PageLine, Verdict, WizardScreen
 from disinto_tui.tui.widgets.home_lines import Line, LineList
 
 if TYPE_CHECKING:
@@ -36,15 +34,10 @@ TOKEN, CONFIG, VERSION, REVIEW = range(4)
 _CURES = {"compose.edited": "overwrite", "compose.foreign": "overwrite", "run.unfinished": "unfinished"}
 
 
-class InitScreen(DisintoScreen[None]):
+class InitScreen(WizardScreen):
     """The four pages. `config` is a path to begin with; `source` gives the answers of the outside."""
 
-    DEFAULT_CSS = """
-    InitScreen #buttons { dock: bottom; height: 1; align-horizontal: right; padding: 0 1; margin-bottom: 1; }
-    InitScreen #buttons Button { margin-left: 2; }
-    InitScreen #keys { dock: bottom; }
-    InitScreen .-away { display: none; }
-    """
+    PAGES = ("token", "config", "version", "review")
     SCOPES = ("init",)
     HELP = (
         "A new factory in four pages. Nothing is written before you have read the review and said yes; esc goes "
@@ -76,15 +69,14 @@ class InitScreen(DisintoScreen[None]):
         self._config = config
         self._kept: Secret | None = None
         self._token_asked: tuple[str, Secret | None] | None = None
-        self._begun = False
         self._cure = ""
 
     def headline(self) -> str:
         """Where the factory will be."""
         return f"disinto · init · {self.disinto.instance.path}"
 
-    def body(self) -> Iterable[Widget]:
-        """The progress line, all pages (one displayed), the two buttons."""
+    def make_pages(self) -> Iterable[Widget]:
+        """The four, with what they begin with."""
         instance = self.disinto.instance
         try:
             start = beginning(instance, self._config)
@@ -92,13 +84,10 @@ class InitScreen(DisintoScreen[None]):
             start = beginning(instance)
             self.call_after_refresh(self.disinto.show_error, error)
         self._kept = start.kept
-        yield PageLine(id="progress")
-        yield Rule()
         yield TokenPage(start.token_note)
         yield ConfigPage(instance, self.source, start.text, start.path)
         yield VersionPage(instance, self.source, start.version)
         yield ReviewPage()
-        yield Horizontal(Choice("Back", id="back"), Choice("Next", id="next"), id="buttons")
 
     def on_mount(self) -> None:
         """The first page; the config is checked meanwhile, so that the token can be."""
@@ -108,15 +97,14 @@ class InitScreen(DisintoScreen[None]):
 
     def _go(self, page: int) -> None:
         self.page = page
-        for number, name in enumerate(PAGES):
-            self.query_one(f"#page-{name}", Page).set_class(number != page, "-away")
+        shown = self.turn_to(self.PAGES[page])
         self._label_buttons()
         self._show_facts()
         self.refresh_bindings()
         if page == REVIEW:
             self.query_one("#back", Choice).focus()
         else:
-            self.query_one(f"#page-{PAGES[page]}", Page).begin()
+            shown.begin()
 
     def _label_buttons(self) -> None:
         words = {TOKEN: ("Cancel", "Next"), REVIEW: ("Back", "Try again")}
@@ -171,26 +159,11 @@ class InitScreen(DisintoScreen[None]):
 
     def _left(self) -> None:
         # Screens leave from the top: after the question is gone.
-        self.call_later(self._close)
-
-    def _close(self) -> None:
-        self.dismiss()  # not returned: nothing here may wait for its own end
+        self.call_later(self.close)
 
     def action_next(self) -> None:
         """A page on, when this one is complete."""
         (self._token_done, self._config_done, self._version_done, self._review_again)[self.page]()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The two buttons."""
-        if event.button.id == "back":
-            self.action_back()
-        else:
-            self.action_next()
-
-    def on_screen_resume(self) -> None:
-        """Back from the run this made: nothing is left to do here."""
-        if self._begun:
-            self.call_later(self._close)
 
     # -- token -----------------------------------------------------------------------------------------------
 
@@ -360,7 +333,7 @@ class InitScreen(DisintoScreen[None]):
             said = error if isinstance(error, DisintoError) else system_error(error)
             self.query_one("#review-verdict", Verdict).say_error(said)
             return
-        self._begun = self.disinto.begin(run, secrets=dict(prepared.secrets))
+        self.begun = self.disinto.begin(run, secrets=dict(prepared.secrets))
 
     def _review_again(self) -> None:
         if self._cure == "unfinished":

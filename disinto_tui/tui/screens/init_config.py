@@ -14,8 +14,8 @@ from textual.timer import Timer
 from textual.widgets import Input, TextArea
 
 from disinto_tui.core.errors import BadInput, DisintoError
-from disinto_tui.tui.screens.init_pages import Page, Verdict, field
 from disinto_tui.tui.screens.init_source import InitSource, read_text
+from disinto_tui.tui.screens.wizard import Page, Verdict, field
 from disinto_tui.tui.widgets.config_editor import ConfigEditor, ProblemList
 from disinto_tui.tui.widgets.home_lines import Line
 

@@ -13,8 +13,8 @@ from textual.widgets import Input, Static
 
 from disinto_tui.core.catalog import Catalog
 from disinto_tui.core.errors import BadInput, DisintoError
-from disinto_tui.tui.screens.init_pages import Page, Verdict, field
 from disinto_tui.tui.screens.init_source import InitSource, Login, pinned_tag
+from disinto_tui.tui.screens.wizard import Page, Verdict, field
 from disinto_tui.tui.widgets.home_lines import Line, LineList
 
 if TYPE_CHECKING:

@@ -10,29 +10,26 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input
+from textual.widgets import Input
 
 from disinto_tui.core.errors import BadInput, DisintoError
 from disinto_tui.tui.actions import bindings
 from disinto_tui.tui.screens import release_facts
-from disinto_tui.tui.screens.base import DisintoScreen, in_words
+from disinto_tui.tui.screens.base import in_words
 from disinto_tui.tui.screens.dialogs import Choice
-from disinto_tui.tui.screens.init_pages import Page, PageLine
 from disinto_tui.tui.screens.release_pages import (
     ChecksPage,
     CredentialsPage,
     Proposals,
-    ReleasePage,
     Ways,
     WherePage,
     WhichPage,
 )
 from disinto_tui.tui.screens.release_source import Push, ReleaseSource
+from disinto_tui.tui.screens.wizard import PageLine, WizardScreen
 from disinto_tui.tui.widgets.finding_list import FindingList
-from disinto_tui.tui.widgets.frame import Rule
 from disinto_tui.tui.widgets.home_lines import Line, LineList
 
 if TYPE_CHECKING:
@@ -50,15 +47,11 @@ _CURES = {"order": "force", "protection": "protect"}
 _CURE_WORDS = {"force": "Release it all the same", "protect": "Protect the branch, too"}
 
 
-class ReleaseScreen(DisintoScreen[None]):
+class ReleaseScreen(WizardScreen):
     """The pages. `source` gives the answers of the outside."""
 
-    DEFAULT_CSS = """
-    ReleaseScreen #buttons { dock: bottom; height: 1; align-horizontal: right; padding: 0 1; margin-bottom: 1; }
-    ReleaseScreen #buttons Button { margin-left: 2; }
-    ReleaseScreen #keys { dock: bottom; }
-    ReleaseScreen .-away { display: none; }
-    """
+    PAGES = HERE
+    BUTTONS = (("back", "Back"), ("again", "Look again"), ("next", "Next"))
     SCOPES = ("release",)
     HELP = (
         "A release of the agents image in short pages. Everything is looked at before anything is changed; esc goes "
@@ -85,7 +78,7 @@ class ReleaseScreen(DisintoScreen[None]):
         self.force = self.protect = False
         self._questions: dict[str, object] = {}
         self._looked_at = self._filled = self._filed = ""
-        self._chosen = self._begun = self._go_on = False
+        self._chosen = self._go_on = False
         self._asked_push: Push | None = None
         self._ready: tuple[Plan, Mapping[str, str]] | None = None
         self._cure = ""
@@ -96,16 +89,12 @@ class ReleaseScreen(DisintoScreen[None]):
         """What it is about."""
         return f"disinto · release · {self.disinto.project}"
 
-    def body(self) -> Iterable[Widget]:
-        """The progress line, all pages (one displayed), the buttons."""
-        yield PageLine(HERE, id="progress")
-        yield Rule()
+    def make_pages(self) -> Iterable[Widget]:
+        """Those of both ways."""
         yield WhichPage()
         yield WherePage()
         yield CredentialsPage()
         yield ChecksPage()
-        buttons = Choice("Back", id="back"), Choice("Look again", id="again"), Choice("Next", id="next")
-        yield Horizontal(*buttons, id="buttons")
 
     def on_mount(self) -> None:
         """The first page, and what its fields begin with."""
@@ -129,10 +118,9 @@ class ReleaseScreen(DisintoScreen[None]):
 
     def _go(self, name: str) -> None:
         self.page = name
-        for other in HERE:
-            self.query_one(f"#page-{other}", Page).set_class(other != name, "-away")
+        shown = self.turn_to(name)
         self._label()
-        self.query_one(f"#page-{name}", ReleasePage).begin()
+        shown.begin()
 
     def _label(self) -> None:
         """The buttons' words and the line of facts, as things stand."""
@@ -305,12 +293,6 @@ class ReleaseScreen(DisintoScreen[None]):
 
     # -- from page to page ---------------------------------------------------------------------------------------
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """The buttons."""
-        {"back": self.action_back, "again": self.action_again, "next": self.action_next}[
-            event.button.id or ""
-        ]()
-
     def action_back(self) -> None:
         """A page back; from the first one, out."""
         self._go_on = False
@@ -481,17 +463,13 @@ class ReleaseScreen(DisintoScreen[None]):
             self.call_later(self._begin, plan, secrets)
 
     def _begin(self, plan: Plan, secrets: Mapping[str, str]) -> None:
-        self._begun = self.disinto.start(plan, secrets=secrets, typed=self.push.given)
-        self._filed = str(plan.facts.get("id", "")) if self._begun and self.approval else ""
+        self.begun = self.disinto.start(plan, secrets=secrets, typed=self.push.given)
+        self._filed = str(plan.facts.get("id", "")) if self.begun and self.approval else ""
 
-    def on_screen_resume(self) -> None:
-        """Back from the run this made: nothing is left to do here, but to say where a request stands."""
-        if self._begun:
-            self.call_later(self._follow if self._filed else self._close)
-
-    def _follow(self) -> None:
-        name, self._filed = self._filed, ""
-        self.disinto.open_request(name)
-
-    def _close(self) -> None:
-        self.dismiss()  # not returned: nothing here may wait for its own end
+    def close(self) -> None:
+        """Leave; where a request was filed, over where that stands now."""
+        if self._filed:
+            name, self._filed = self._filed, ""
+            self.disinto.open_request(name)
+        else:
+            super().close()

@@ -16,8 +16,8 @@ from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import Proposal, Version
 from disinto_tui.core.words import age_text
 from disinto_tui.tui.actions import bindings
-from disinto_tui.tui.screens.init_pages import Page, Verdict, field
 from disinto_tui.tui.screens.release_source import Push
+from disinto_tui.tui.screens.wizard import Page, Verdict, field
 from disinto_tui.tui.widgets.finding_list import FindingList
 from disinto_tui.tui.widgets.home_lines import Line, LineList, wrapped
 
