@@ -85,21 +85,25 @@ class PreparedRequest:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-async def plan_request(request: RequestWanted) -> PreparedRequest:
-    """Look at everything and plan. Raises BadInput, Unavailable, and NotReady with all findings (its code is
-    `request.` and the first finding's name: `request.protection`, `request.id`, `request.secrets` …)."""
-    version = Version.parse(request.version)
-    action_id = release_id(version)
-    if request.id:
-        refuse_bad_id(request.id)
-        action_id = request.id
-    if request.generation and request.generation not in GENERATIONS:
+def refuse_unusual(action_id: str, generation: str) -> None:
+    """Raise BadInput for an id or a generation that there cannot be; "" is the usual one."""
+    if action_id:
+        refuse_bad_id(action_id)
+    if generation and generation not in GENERATIONS:
         raise BadInput(
-            f"There is no generation {request.generation}.",
+            f"There is no generation {generation}.",
             f"Known are {', '.join(GENERATIONS)}: the folder of the factory's code that holds the validator.",
             "Name one of them, or none to have it looked at.",
             code="request.generation",
         )
+
+
+async def plan_request(request: RequestWanted) -> PreparedRequest:
+    """Look at everything and plan. Raises BadInput, Unavailable, and NotReady with all findings (its code is
+    `request.` and the first finding's name: `request.protection`, `request.id`, `request.secrets` …)."""
+    version = Version.parse(request.version)
+    refuse_unusual(request.id, request.generation)
+    action_id = request.id or release_id(version)
     project = project_of(request.instance)
     env = (await load_env(request.instance)).values
     token = env.get("FORGE_TOKEN", "")

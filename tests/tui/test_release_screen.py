@@ -251,6 +251,35 @@ async def test_a_request_for_approval_needs_no_credentials_of_this_host(tmp_path
     assert not source.asked and not source.pushes
 
 
+async def test_what_the_options_say_has_a_field_with_the_way_it_belongs_to(tmp_path: Path) -> None:
+    source = FakeSource()
+    app = release_app(tmp_path, source)
+    async with app.run_test(size=SMALL) as pilot:
+        await proposed(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: on(pilot, "where")() and shows(pilot, "repository", "for approval"))
+        assert not shows(pilot, "validator")
+        await pilot.press("tab", *"acme", "enter")
+        await until(pilot, lambda: shows(pilot, "'acme' is not a repository"))
+        assert on(pilot, "where")()
+        await pilot.press(*"/shop", "enter")
+        await until(pilot, lambda: shows(pilot, "✓ push"))
+        assert source.pushes[-1].repository == "acme/shop"
+        await pilot.press("enter")
+        await until(pilot, lambda: [item.repository for item in source.asked] == ["acme/shop"])
+        await pilot.press("escape", "escape")
+        await until(pilot, on(pilot, "where"))
+        await pilot.press("end", "tab", *"vault2", "tab", *"release-v0-4-0")
+        await until(pilot, lambda: shows(pilot, "vault2", "release-v0-4-0") and not shows(pilot, "acme/shop"))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: shows(pilot, "There is no generation vault2.", "Known are vault, action-vault")
+        )
+        await pilot.press("shift+tab", "backspace", "enter")
+        await until(pilot, lambda: bool(source.requested))
+        assert (source.requested[0].generation, source.requested[0].id) == ("vault", "release-v0-4-0")
+
+
 # -- credentials -----------------------------------------------------------------------------------------------------
 
 

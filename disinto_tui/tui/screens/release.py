@@ -7,6 +7,7 @@ messages; the handlers here own what is known.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,7 +278,8 @@ class ReleaseScreen(WizardScreen):
         self._fill(message.version)
 
     def on_ways_moved(self, message: Ways.Moved) -> None:
-        """Another way has other pages."""
+        """Another way has other pages, and other fields."""
+        self.query_one(WherePage).show_fields()
         self._label()
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
@@ -333,6 +335,8 @@ class ReleaseScreen(WizardScreen):
             self._go(WHERE)
 
     def _next_from_where(self) -> None:
+        if not self.query_one(WherePage).complete():
+            return
         if self.approval:
             self._go(CHECKS)
             self._check()
@@ -347,10 +351,15 @@ class ReleaseScreen(WizardScreen):
 
     # -- credentials ---------------------------------------------------------------------------------------------
 
+    def _push(self) -> Push:
+        """What the fields say. Raises as `CredentialsPage.push`."""
+        typed = self.query_one(CredentialsPage).push()
+        return replace(typed, repository=self.query_one(WherePage).value("repository"))
+
     def _ask_credentials(self) -> None:
         page = self.query_one(CredentialsPage)
         try:
-            push = page.push()
+            push = self._push()
         except BadInput as error:
             page.verdict(error)
             return
@@ -371,7 +380,7 @@ class ReleaseScreen(WizardScreen):
     def _next_from_credentials(self) -> None:
         page = self.query_one(CredentialsPage)
         try:
-            changed = page.push() != self._asked_push
+            changed = self._push() != self._asked_push
         except BadInput as error:
             page.verdict(error)
             return
@@ -396,7 +405,15 @@ class ReleaseScreen(WizardScreen):
             page.found.wait_for(
                 "Asking the forge about the ops repository, its rules and who judges a request …"
             )
-            wanted = RequestWanted(instance, version, self.push.name, protect=self.protect)
+            where = self.query_one(WherePage)
+            wanted = RequestWanted(
+                instance,
+                version,
+                self.push.name,
+                where.value("generation"),
+                self.protect,
+                where.value("request-id"),
+            )
             self._ask(CHECKS, self.source.plan_request(wanted))
         else:
             from disinto_tui.runs.release import ReleaseRequest
@@ -409,7 +426,7 @@ class ReleaseScreen(WizardScreen):
                 version,
                 Path(self.which.checkout),
                 self.push.images,
-                "",
+                self.push.repository,
                 self.push.user,
                 self.push.name,
                 {name: value.reveal() for name, value in self.push.given.items()},

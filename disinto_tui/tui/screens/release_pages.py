@@ -197,14 +197,14 @@ _WAYS = (
         "here",
         "here",
         "This host tags, builds and pushes, and then switches its factory to it. It needs the checkout, an engine and "
-        "the push credential. The run goes on when this window is closed.",
+        "the push credential.",
     ),
-    ("publish", "here, no switch", "The same, but this factory stays on the version it runs."),
+    ("publish", "here, no switch", "The same, and this factory stays on its version."),
     (
         "approval",
         "for approval",
         "A request is filed in the ops repository. Nothing is tagged or built until somebody else approves it and the "
-        "factory's executor takes it up; where it stands can be seen from here.",
+        "factory's executor takes it up.",
     ),
 )
 
@@ -212,7 +212,7 @@ _WAYS = (
 class Ways(LineList):
     """The ways to have it executed, each with what it means."""
 
-    DEFAULT_CSS = "Ways { height: 1fr; }"
+    DEFAULT_CSS = "Ways { height: auto; max-height: 70%; min-height: 3; }"
     HELP = "Whether this host does it, or somebody else once it is approved. Enter goes on with the selected way."
 
     class Moved(Message):
@@ -238,16 +238,50 @@ class Ways(LineList):
 class WherePage(ReleasePage):
     """Here, or for approval."""
 
+    DEFAULT_CSS = "WherePage .label { width: 20; }"
+
     def __init__(self) -> None:
         super().__init__(id="page-where")
 
     def compose(self) -> ComposeResult:
-        """The ways."""
+        """The ways, and fields for what differs from the usual of the selected one."""
         yield Ways(id="ways")
+        yield field("repository", "repository", hint="OWNER/NAME on the forge; the project's own")
+        yield field("validator", "generation", hint="vault or action-vault; as the factory's code shows")
+        yield field("id", "request-id", hint="the version without its dots, like release-v040")
+        yield Verdict(id="where-verdict")
+
+    def on_mount(self) -> None:
+        """The first way's fields."""
+        self.show_fields()
 
     def begin(self) -> None:
         """The list."""
         self.query_one(Ways).focus()
+
+    def show_fields(self) -> None:
+        """Those of the selected way: a request has an id and a validator, a release from here a repository."""
+        self.verdict(None)
+        for line in self.query(Input):
+            of_request = line.id in ("generation", "request-id")
+            assert line.parent is not None  # noqa: S101  # for the type alone: a field is a row
+            line.parent.set_class(of_request != (self.way == "approval"), "-hidden")
+
+    def complete(self) -> bool:
+        """Whether it can be gone on; when not, it says why."""
+        from disinto_tui.adapters.forge import repo_path
+        from disinto_tui.runs.request import refuse_unusual
+
+        try:
+            if self.way == "approval":
+                refuse_unusual(self.value("request-id"), self.value("generation"))
+            elif self.value("repository"):
+                repo_path(self.value("repository"))
+        except BadInput as error:
+            self.verdict(error)
+            return False
+        self.verdict(None)
+        return True
 
     @property
     def way(self) -> str:

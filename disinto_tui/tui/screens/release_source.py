@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Where to push, and with what: "" is what is usual. `token` was typed in for this release alone."""
+    """Where to push, and with what, and the `repository` on the forge: "" is what is usual. `token` was typed in for
+    this release alone."""
 
     images: str = ""
     user: str = ""
     secret: str = ""
     token: Secret | None = None
+    repository: str = ""
 
     @property
     def given(self) -> Mapping[str, Secret]:
@@ -69,7 +71,12 @@ class ReleaseSource:
         from disinto_tui.runs.credentials import find_credentials
 
         return await find_credentials(
-            instance, images=push.images, secret=push.name, user=push.user, given=push.given
+            instance,
+            images=push.images,
+            secret=push.name,
+            user=push.user,
+            repository=push.repository,
+            given=push.given,
         )
 
     async def plan(self, request: ReleaseRequest) -> PreparedRelease:
