@@ -204,7 +204,9 @@ def _token(session: Session, file: str | None, from_stdin: bool) -> Secret | Non
     elif os.environ.get("FORGE_TOKEN"):
         text = os.environ["FORGE_TOKEN"]
     elif sys.stdin.isatty() and not session.yes and not _has_token(session):
-        text = click.prompt("Forge token (empty for none)", default="", hide_input=True, err=True)
+        text = click.prompt(
+            "Forge token (empty for none)", default="", hide_input=True, show_default=False, err=True
+        )
     else:
         return None
     text = text.strip()
