@@ -195,7 +195,7 @@ _COMMITS = tuple(
 _TREE = Tree(Path("/srv/code"), "main", HEAD, "v0.3.0", "0.4.0", _COMMITS)
 _EXPIRES = (
     "expires on 2026-12-02, in 7 days",
-    "Make a new one this week; docs/credentials.md says how, step by step.",
+    "Make a new one this week; `disinto docs credentials` says how, step by step.",
 )
 _FINDINGS = (
     Finding("branch", "ok", "main is checked out."),

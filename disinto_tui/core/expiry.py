@@ -45,10 +45,10 @@ def _count(number: int, unit: str) -> str:
 def expiry_cure(expires: float, now: float) -> str:
     """What to do about it, with the weight of its level; "" while it is far off."""
     cures = {
-        14: "Make a new one before then; docs/credentials.md says how, step by step.",
-        7: "Make a new one this week; docs/credentials.md says how, step by step.",
-        1: "Make a new one now, before a release is under way with this one; docs/credentials.md says how.",
-        0: "Make a new one and put it in the place of the old; docs/credentials.md says how.",
+        14: "Make a new one before then; `disinto docs credentials` says how, step by step.",
+        7: "Make a new one this week; `disinto docs credentials` says how, step by step.",
+        1: "Make a new one now, before a release is under way with this one; `disinto docs credentials` says how.",
+        0: "Make a new one and put it in the place of the old; `disinto docs credentials` says how.",
     }
     level = level_of(expires, now)
     return "" if level is None else cures[level]

@@ -28,8 +28,8 @@ from disinto_tui.runs.ops_tags import login_of
 from disinto_tui.runs.release_checks import NO_USER, Finding, Severity, push_cure
 from disinto_tui.runs.versions import open_registry
 
-_NEW = "Make a new one and put it in the place of the old; docs/credentials.md says how."
-_PUT = "docs/credentials.md says how to make it, and where to put it."
+_NEW = "Make a new one and put it in the place of the old; `disinto docs credentials` says how."
+_PUT = "`disinto docs credentials` says how to make it, and where to put it."
 _WEIGHT: Mapping[Severity, int] = {"ok": 0, "warning": 1, "problem": 2}
 
 

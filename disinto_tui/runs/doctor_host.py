@@ -248,9 +248,7 @@ def name_remarks(values: Mapping[str, str]) -> list[Remark]:
             text = (
                 f"{name} is in it, which no agent may have: .env is read by scripts, and goes into containers"
             )
-            cure = (
-                "Move it to the keyring or to secrets/ (docs/credentials.md says how), and take it out here."
-            )
+            cure = "Move it to the keyring or to secrets/ (`disinto docs credentials` says how), and take it out here."
             found.append(Remark("warning", text, cure))
     return found
 

@@ -154,7 +154,7 @@ def test_a_token_that_github_does_not_know_any_more(ground: Ground) -> None:
     assert said.code == 1
     assert "✗ PUSH_TOKEN" in said.out
     assert "it expired, was revoked, or is mistyped" in said.out
-    assert "docs/credentials.md" in said.out
+    assert "`disinto docs credentials`" in said.out
 
 
 @pytest.mark.parametrize(

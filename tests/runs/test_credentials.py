@@ -128,7 +128,7 @@ async def test_what_ghcr_does_not_take_is_said_before_it_is_asked(tmp_path: Path
         assert (severity, "it has read:packages, repo, and not write:packages" in text) == ("problem", True)
         severity, text, cure = await judged(tmp_path, {"GITHUB_TOKEN": fine}, github)
         assert (severity, "fine-grained" in text, "classic" in text) == ("problem", True, True)
-        assert "docs/credentials.md" in cure
+        assert "`disinto docs credentials`" in cure
         github.tokens[CLASSIC] = Token()
         severity, text, _ = await judged(tmp_path, {"GITHUB_TOKEN": CLASSIC}, github)
         assert (severity, text) == ("ok", "GITHUB_TOKEN (the environment): does not expire.")
