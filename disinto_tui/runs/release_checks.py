@@ -278,7 +278,7 @@ class _Look:
                 found.append(Finding("registry", "ok", f"This login may push to {images.name}."))
             elif login is None:
                 text = f"{images.registry} wants a login of who pushes, and none was found."
-                cure = "`disinto credentials` says what is looked for and where, `disinto docs credentials` how to make it."
+                cure = "`disinto credentials` says what is looked for; `disinto docs credentials` how to make it."
                 found.append(Finding("registry", "problem", text, cure))
             else:
                 cure = push_cure(images.registry, user)
