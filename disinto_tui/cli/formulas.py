@@ -57,7 +57,9 @@ def formulas(session: Session, name: str | None) -> int:
 def _kind(formula: Formula) -> str:
     if not formula.valid:
         return "✗ invalid"
-    return f"{len(formula.steps)} steps" if formula.executable else "prose"
+    from disinto_tui.core.words import counted
+
+    return counted(len(formula.steps), "step") if formula.executable else "prose"
 
 
 def _document(item: Listed) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def _lines(item: Listed) -> Iterator[str]:
         extra = [f"needs {', '.join(step.needs)}"] if step.needs else []
         extra += [f"secrets {', '.join(step.secrets)}"] if step.secrets else []
         extra += [f"at most {step.timeout:g} s"] if step.timeout else []
-        extra += [f"{step.retries} retries"] if step.retries else []
+        extra += [f"tried again {step.retries}×"] if step.retries else []
         yield f"{number:>3}. {step.id:<16} {neutralise(step.title)}  ({'; '.join([what, *extra])})"
         for line in (step.run or step.description).strip().splitlines():
             yield f"     │ {neutralise(line)}".rstrip()

@@ -44,7 +44,7 @@ class Script:
         number = 0
         while (failure := await self._once(ctx, params)) is not None and left > 0:
             pause = _PAUSES[min(number, len(_PAUSES) - 1)]
-            ctx.say(f"{failure.why} Tried again in {pause:g} s; {left} tries are left.")
+            ctx.say(f"{failure.why} Tried again in {pause:g} s; after that, {left - 1 or 'no'} more.")
             number, left = number + 1, left - 1
             await asyncio.sleep(pause)
         if failure is None:

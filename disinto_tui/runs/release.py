@@ -18,6 +18,7 @@ from disinto_tui.core.model import Project
 from disinto_tui.core.plan import Plan, ServiceChange
 from disinto_tui.core.redact import Secret
 from disinto_tui.core.version import TagKind, Version, classify_tag
+from disinto_tui.core.words import counted
 from disinto_tui.runs.credential_checks import preflight_findings
 from disinto_tui.runs.credentials import PUSH_SECRET, Gathered, gather, needs_of, project_of, push_login
 from disinto_tui.runs.env import load_env
@@ -152,7 +153,9 @@ async def _shown(
     env = (await load_env(request.instance)).values
     notes = [f"{item.name}: {item.text}" for item in examined.findings if item.severity == "warning"]
     notes += [f"left out: {', '.join(name for name in ids if name in left_out)}"] if left_out else []
-    notes += [f"{len(examined.commits)} commits since the last release"] if examined.commits else []
+    notes += (
+        [f"{counted(len(examined.commits), 'commit')} since the last release"] if examined.commits else []
+    )
     services: tuple[ServiceChange, ...] = ()
     if "restart-agents" not in left_out and request.instance.exists:
         from disinto_tui.adapters.engine import Engine
