@@ -87,7 +87,7 @@ def ended(one: Terminal) -> int:
             codes.append(os.waitstatus_to_exitcode(status))
         return bool(pid)
 
-    assert poll(30, over)
+    assert poll(120, over)
     return codes[0]
 
 
@@ -95,7 +95,7 @@ def other_run(instance: Instance, seconds: float) -> subprocess.Popen[bytes]:
     """A run of somebody else, in its second step."""
     argv = [sys.executable, "-c", RUN, str(instance.path), str(seconds)]
     process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL)
-    assert poll(30, (instance.path / "first").exists)
+    assert poll(120, (instance.path / "first").exists)
     return process
 
 

@@ -17,7 +17,7 @@ from tests.support.registries import Registry, push_samples, push_stand_ins
 
 HERE = Path(__file__).parent
 QUICK = (
-    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
+    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 5\n"
 )
 """An override with an impatient healthcheck."""
 

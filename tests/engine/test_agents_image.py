@@ -145,7 +145,7 @@ def running(engine: Engine, image: str, tree: Path, tmp_path: Path, forge: Forge
         f"{tmp_path}/repos:/home/agent/repos",
     ]
     container = engine.docker(*argv, image).stdout.strip()
-    assert poll(20, lambda: "review on" in engine.docker("logs", container).stdout), engine.docker(
+    assert poll(120, lambda: "review on" in engine.docker("logs", container).stdout), engine.docker(
         "logs", container
     )
     yield container
@@ -157,7 +157,7 @@ def test_the_loop(engine: Engine, running: str) -> None:
     assert "roles: review,dev" in log, "blanks separate roles as commas do"
     assert "as dev-bot" in log
     assert "review on /home/agent/disinto/projects/shop.toml as agent" in log
-    assert poll(20, lambda: health(engine, running) == "healthy"), "the heart beats while a role works"
+    assert poll(120, lambda: health(engine, running) == "healthy"), "the heart beats while a role works"
     kept = engine.docker("exec", running, "cat", "/home/agent/data/agent-entrypoint.log").stdout
     assert "Entering polling loop" in kept
     ask = "printf 'protocol=http\\nhost=%s\\n' \"${FORGE_URL#http://}\" | git credential fill"
@@ -166,15 +166,14 @@ def test_the_loop(engine: Engine, running: str) -> None:
     processes = engine.docker("exec", running, "ps", "axww", "-o", "args").stdout
     configuration = engine.docker("exec", running, "cat", "/home/agent/.gitconfig").stdout
     assert not any(secret in processes + configuration for secret in ("hunter2", USER_TOKEN))
-    began = time.monotonic()
-    engine.docker("stop", "-t", "10", running)
-    assert time.monotonic() - began < 5, "TERM is obeyed in the middle of a role"
-    assert engine.docker("inspect", "--format", "{{.State.ExitCode}}", running).stdout.strip() == "0"
+    engine.docker("stop", "-t", "60", running)
+    code = engine.docker("inspect", "--format", "{{.State.ExitCode}}", running).stdout.strip()
+    assert code == "0", "TERM is obeyed in the middle of a role: who does not hear it is killed, which is 137"
 
 
 def test_a_disabled_role_stays_disabled(engine: Engine, running: str) -> None:
     engine.docker("exec", running, "rm", "/home/agent/disinto/state/.reviewer-active")
     engine.docker("restart", "-t", "5", running)
-    assert poll(20, lambda: engine.docker("logs", running).stdout.count("Processing project TOML") == 2)
+    assert poll(120, lambda: engine.docker("logs", running).stdout.count("Processing project TOML") == 2)
     time.sleep(1)
     assert engine.docker("logs", running).stdout.count("review on") == 1

@@ -280,7 +280,7 @@ def test_service_that_is_stopped(ground: Ground) -> None:
     finally:
         ground.engine.docker("start", staging)
     assert remark["state"] == "problem" and remark["text"] == "staging does not run (exited)"
-    assert poll(20, lambda: ground.look("health")["health"]["state"] == "ok")
+    assert poll(120, lambda: ground.look("health")["health"]["state"] == "ok")
 
 
 def test_heartbeat_that_stands_still(ground: Ground) -> None:
@@ -317,7 +317,7 @@ def test_a_service_that_dies_and_comes_back(ground: Ground) -> None:
         "--entrypoint", "sh", ground.images.reference("v0.2.0"), "-c", "exit 3",
     ).stdout.strip()  # fmt: skip
     try:
-        assert poll(20, lambda: int(str(inspect(ground.engine, "container", made)["RestartCount"])) > 2)
+        assert poll(120, lambda: int(str(inspect(ground.engine, "container", made)["RestartCount"])) > 2)
         remark = ground.remark("restarts")
         orphan = ground.remark("leftovers")
     finally:

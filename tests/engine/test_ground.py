@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,15 +45,14 @@ def health(engine: Engine, container: str) -> str:
 def test_sample_contract(engine: Engine, sample_images: SampleImages, run: Run) -> None:
     reference = sample_images.reference("v0.2.0")
     container = run(reference)
-    assert poll(15, lambda: health(engine, container) == "healthy")
+    assert poll(120, lambda: health(engine, container) == "healthy")
     config = inspect(engine, "image", reference)["Config"]
     assert isinstance(config, dict)
     assert set(config["Volumes"]) == VOLUMES
     assert config["Labels"]["org.opencontainers.image.version"] == "v0.2.0"
-    began = time.monotonic()
-    engine.docker("stop", "-t", "10", container)
-    assert time.monotonic() - began < 5, "TERM is handled at once"
-    assert engine.docker("inspect", "--format", "{{.State.ExitCode}}", container).stdout.strip() == "0"
+    engine.docker("stop", "-t", "60", container)
+    code = engine.docker("inspect", "--format", "{{.State.ExitCode}}", container).stdout.strip()
+    assert code == "0", "TERM is handled: who does not hear it is killed, which is 137"
     assert "TERM: leaving the loop" in engine.docker("logs", container).stdout
 
 
@@ -87,7 +85,7 @@ def test_behaviors(
     path = f"{engine.prefix}/{behavior}"
     push_samples(registry, ["v0.1.0"], repository=path, options=["--behavior", behavior])
     container = run(f"{registry.address}/{path}:v0.1.0")
-    assert poll(20, lambda: health(engine, container) == expected)
+    assert poll(120, lambda: health(engine, container) == expected)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_behaviors(
 def test_stand_ins(engine: Engine, sample_images: SampleImages, run: Run, name: str, url: str) -> None:
     container = run(sample_images.stand_ins[name], "caddy", "file-server", "--root", "/srv/site")
     check = ("exec", container, "wget", "-q", "--spider", url)
-    assert poll(10, lambda: engine.docker(*check, check=False).returncode == 0)
+    assert poll(120, lambda: engine.docker(*check, check=False).returncode == 0)
 
 
 def test_dockerfile_and_builder_agree(engine: Engine, sample_images: SampleImages, tmp_path: Path) -> None:

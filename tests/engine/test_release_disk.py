@@ -40,10 +40,10 @@ class Ground:
 
     def release(self, version: str) -> Said:
         argv = ("release", version, "--checkout", str(self.tree), "--yes")
-        return self.factory.cli(*argv, timeout=120)
+        return self.factory.cli(*argv)
 
     def resume(self) -> Said:
-        return self.factory.cli("resume", "--yes", timeout=120)
+        return self.factory.cli("resume", "--yes")
 
     def result(self, version: str) -> dict[str, object]:
         found: dict[str, object] = json.loads(

@@ -89,7 +89,7 @@ def test_a_factory_is_healthy_within_seconds_and_its_mounts_are_what_they_should
     names = {name: f"{project}-{name}" for name in RUNNING} | {"staging": f"{project}-staging-1"}
     wanted = dict.fromkeys(RUNNING, "healthy")
     started, found = time.monotonic(), {}
-    while time.monotonic() - started < 20 and found != wanted:
+    while time.monotonic() - started < 120 and found != wanted:
         time.sleep(0.2)
         found = {name: health(engine, container) for name, container in names.items()}
     assert found == wanted
@@ -101,9 +101,9 @@ def test_a_factory_is_healthy_within_seconds_and_its_mounts_are_what_they_should
         assert "Entering polling loop" in said
     assert "roles: dev)" in engine.docker("logs", names["agents-qwen"]).stdout
 
-    began = time.monotonic()
-    engine.docker("stop", names["agents"])
-    assert time.monotonic() - began < 4, "a polling loop hears TERM at once"
+    engine.docker("stop", "-t", "60", names["agents"])
+    code = engine.docker("inspect", "-f", "{{.State.ExitCode}}", names["agents"]).stdout.strip()
+    assert code == "0", "a polling loop hears TERM: who does not is killed, which is 137"
 
 
 def test_a_missing_bind_source_fails_and_leaves_no_directory_behind(

@@ -16,7 +16,6 @@ from tests.engine.conftest import QUICK, SampleImages, a_factory
 from tests.engine.test_init_killed import KILLER
 from tests.support.engine import Engine
 from tests.support.factory import Factory, Said
-from tests.support.processes import poll
 from tests.support.registries import open_registry, push_samples
 
 SOAK = ("--yes", "--soak", "0.2")
@@ -138,8 +137,8 @@ def test_an_image_that_exits_at_once(factory: Factory, sample_images: SampleImag
 
 def test_an_image_that_restarts_in_a_loop(factory: Factory, sample_images: SampleImages) -> None:
     odd(sample_images, "v1.0.2", "crashloop")
-    # It is up and healthy for a moment each time: only a soak tells.
-    said = factory.cli("use", "v1.0.2", "--yes", "--soak", "2")
+    # It is up and healthy for a moment each time: only a soak tells. It ends with the first crash.
+    said = factory.cli("use", "v1.0.2", "--yes", "--soak", "30")
     reverted(factory, said, "did not come up", "restart")
 
 
@@ -324,6 +323,27 @@ def test_killed_at_every_step_boundary(
     assert boundary > 10
 
 
+# The run's own process, which moves a directory away when a step begins.
+MOVER = """
+import asyncio, shutil, sys
+from pathlib import Path
+from disinto_tui.adapters.journal import RunDir
+from disinto_tui.core.events import StepStarted
+from disinto_tui.runs.launch import instance_of
+from disinto_tui.runs.operations import OPERATIONS
+from disinto_tui.runs.runner import execute
+
+_, run, step, there, away = sys.argv
+
+def listen(event):
+    if isinstance(event, StepStarted) and event.step == step and Path(there).exists():
+        shutil.move(there, away)
+
+run = RunDir(Path(run))
+sys.exit(int(asyncio.run(execute(run, instance_of(run), OPERATIONS, listener=listen))))
+"""
+
+
 def test_a_way_back_that_fails_too_says_the_state_and_what_to_type(
     factory: Factory, engine: Engine, sample_images: SampleImages, tmp_path: Path
 ) -> None:
@@ -332,16 +352,10 @@ def test_a_way_back_that_fails_too_says_the_state_and_what_to_type(
     run = planned(factory, "use", "v1.0.6", *SOAK)
     state = factory.directory / "state"
     hidden = tmp_path / "state"
-    executed = threading.Thread(target=execute, args=(factory, run, 0))
-    executed.start()
-    try:
-        events = run / "events.ndjson"
-        assert poll(60, lambda: events.exists() and b'"step":"watch"' in events.read_bytes())
-        shutil.move(str(state), hidden)
-    finally:
-        executed.join()
+    done = factory.cli.python("-c", MOVER, str(run), "watch", str(state), str(hidden))
     said = factory.cli("attach", run.name)
     shutil.move(str(hidden), state)
+    assert done.returncode == 1, done.stderr
     assert said.code == 1
     assert "Going back failed too" in said.err
     assert "by hand: docker compose" in said.err

@@ -29,7 +29,7 @@ from tests.support.processes import poll
 from tests.support.registries import open_registry, push_samples, push_stand_ins, registry_binary
 from tests.support.slow_proxy import SlowProxy, slow_proxy
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 REPOSITORY = "faults/agents"
 NO_PORTS = dict.fromkeys(("http", "https", "forge", "ci"), 0)
 SLOW = 256 * 1024

@@ -196,7 +196,7 @@ def _said(*argv: str, env: Mapping[str, str]) -> str | None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=60,
             env=dict(env),
             stdin=subprocess.DEVNULL,
         )

@@ -70,7 +70,7 @@ class Filer:
             {"Content-Type": "application/json", "Authorization": f"token {token}"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 

@@ -52,7 +52,7 @@ def poll(seconds: float, ready: Callable[[], bool]) -> bool:
 
 @contextlib.contextmanager
 def running(
-    argv: Sequence[str], log: Path, ready: Callable[[], bool], seconds: float = 10
+    argv: Sequence[str], log: Path, ready: Callable[[], bool], seconds: float = 120
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server for the length of a `with`: entered when it answers, ended by its own id."""
     with log.open("wb") as out:
@@ -66,7 +66,7 @@ def running(
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

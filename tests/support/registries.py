@@ -37,7 +37,7 @@ def registry_binary() -> str | None:
 
 def _answers(address: str) -> bool:
     try:
-        urllib.request.urlopen(f"http://{address}/v2/", timeout=1).close()
+        urllib.request.urlopen(f"http://{address}/v2/", timeout=10).close()
     except urllib.error.HTTPError as error:
         return error.code == 401
     except OSError:

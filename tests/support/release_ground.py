@@ -123,7 +123,7 @@ class ReleaseGround:
         assert "Traceback" not in done.stdout + done.stderr, done
         return done.returncode
 
-    def until(self, run: Path, seen: Callable[[dict[str, Any]], bool], within: float = 60) -> None:
+    def until(self, run: Path, seen: Callable[[dict[str, Any]], bool], within: float = 300) -> None:
         """Wait for an event of the run."""
 
         def came() -> bool:
@@ -164,7 +164,7 @@ class ReleaseGround:
         """What is in the registry: tags and their digests."""
         request = urllib.request.Request(f"http://{self.registry.address}/v2/{REPOSITORY}/tags/list")
         request.add_header("Authorization", push_token(self.registry, REPOSITORY))
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return {tag: self.published(tag) for tag in sorted(json.load(answer)["tags"])}
 
     def _ours(self, name: str) -> bool:
@@ -191,7 +191,7 @@ class ReleaseGround:
         request.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
         request.add_header("Authorization", push_token(self.registry, REPOSITORY))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return str(answer.headers["Docker-Content-Digest"])
         except urllib.error.HTTPError as error:
             assert error.code == 404, error

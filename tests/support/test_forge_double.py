@@ -34,7 +34,7 @@ def ask(
         method=method,
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
             return answer.status, json.loads(text) if text else None, dict(answer.headers)
     except urllib.error.HTTPError as error:

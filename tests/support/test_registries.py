@@ -27,7 +27,7 @@ pytestmark = [
 def ask(url: str, authorization: str = "") -> tuple[int, str]:
     request = urllib.request.Request(url, headers={"Authorization": authorization} if authorization else {})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers.get("Www-Authenticate", "")
