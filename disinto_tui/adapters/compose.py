@@ -127,15 +127,22 @@ def refused(result: Result) -> Failed:
     )
 
 
+_OF_ENV_FILE = re.compile(
+    r"""(failed to read .*?: (?:required variable \S+ is missing a value(?=:)|(?:line \d+: )?[^"'`]*?(?=\s*["'`])))"""
+)
+
+
 def _without_value(words: list[str]) -> list[str]:
     """Compose's words without the value that it could not read: that may be a secret (observed: it comes in a line of
-    its own, after the hint about dollars)."""
+    its own, after the hint about dollars; of `.env` behind a quote, as in `unterminated quoted value "…`)."""
     for at, line in enumerate(words):
         if "invalid interpolation format for " in line:
             return [
                 *words[:at],
                 f"{line.partition(': ')[0].rstrip('.')} (a dollar that stands for itself is written $$)",
             ]
+        if found := _OF_ENV_FILE.search(line):
+            return [*words[:at], found[1].rstrip(" :")]
     return words
 
 

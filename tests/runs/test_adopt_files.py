@@ -86,6 +86,25 @@ def test_a_value_that_compose_could_not_read_is_not_passed_on() -> None:
     assert "neither an image" in other.why
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('line 64: unterminated quoted value "hunter2', "line 64: unterminated quoted value"),
+        ("line 2: unterminated quoted value 'hunter2", "line 2: unterminated quoted value"),
+        ('line 1: unexpected character "!" in variable name "A!=hunter2"', "line 1: unexpected character"),
+        ('Invalid template: "x${hunter2"', "Invalid template"),
+        ("required variable x is missing a value: hunter2", "required variable x is missing a value"),
+        ("line 1: key cannot contain a space", "line 1: key cannot contain a space"),
+    ],
+)
+def test_of_a_line_of_env_that_compose_refuses_the_value_is_not_passed_on(said: str, shown: str) -> None:
+    """What 2.26 says of such lines; a secret may stand in any of them."""
+    words = f"failed to read /srv/o'brien/.env: {said}\n"
+    error = refused(Result(Command(("docker",), writes=False), 1, "", words))
+    assert error.why == f"It says: failed to read /srv/o'brien/.env: {shown}."
+    assert "hunter2" not in str(error.to_json())
+
+
 def test_a_token_in_a_build_context_is_not_shown() -> None:
     text = "services:\n  agents:\n    build: https://me:s3cret@host/x.git\n"
     found = recognise([("docker-compose.yml", text)], {})
