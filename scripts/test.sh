@@ -55,28 +55,28 @@ check "ruff format" "$BIN/ruff" format --check .
 check "mypy" "$BIN/mypy"
 check "import contracts" "$BIN/lint-imports"
 check "shell scripts" scripts_check
-# Engine tests wait more than they work, so they run beside the others: releases, what else is slow, and the rest.
-in_four_parts() {
-    local part log logs=() names=(releases slow engine)
-    for part in "${names[@]}"; do
+# Engine tests wait more than they work: two share them file by file beside all the others, and are joined then. More
+# at a time would end no sooner on the two cores there are, and let each of them wait longer for an answer.
+in_three_parts() {
+    local part log logs=() share
+    share=$(mktemp -d)
+    set -- -m engine "--share=$share" tests/engine tests/support
+    for part in 1 2; do
         log=$(mktemp)
         logs+=("$log")
-        case $part in
-            releases) set -- -m "engine and slow" tests/engine/test_release*.py ;;
-            slow) set -- -m "engine and slow" --ignore-glob="*/test_release*.py" ;;
-            engine) set -- -m "engine and not slow" ;;
-        esac
         # A shell without job control makes what it puts beside itself deaf to Ctrl-C, and so what the tests start.
         env --default-signal=INT "$BIN/pytest" -q -p no:cacheprovider "$@" >"$log" 2>&1 </dev/null &
         beside+=("$!")
     done
     "$BIN/pytest" -m "not engine" || failed+=(pytest)
-    for part in 0 1 2; do
-        wait "${beside[part]}" || failed+=("pytest (${names[part]})")
+    "$BIN/pytest" -p no:cacheprovider "$@" || failed+=("pytest (engine)")
+    for part in 0 1; do
+        wait "${beside[part]}" || failed+=("pytest (engine, beside)")
         cat "${logs[part]}"
         rm -f "${logs[part]}"
     done
     beside=()
+    rm -rf "$share"
 }
 
 export DISINTO_GROUND=$STATE
@@ -87,7 +87,7 @@ elif [ -n "$FAST" ]; then
 elif [ "$#" -gt 0 ]; then
     "$BIN/pytest" "$@" || failed+=(pytest)
 else
-    in_four_parts
+    in_three_parts
 fi
 
 if [ "${#failed[@]}" -gt 0 ]; then

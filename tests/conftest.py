@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import uuid
@@ -33,6 +34,65 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupted)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--share", metavar="DIR", help="files are shared out to all pytests that name this directory"
+    )
+
+
+HEAVY = (
+    "test_adopt_generations",
+    "test_switch",
+    "test_switch_faults",
+    "test_release_killed",
+    "test_init_killed",
+    "test_release_faults",
+    "test_init",
+    "test_switch_odd",
+    "test_lifecycle",
+    "test_release",
+    "test_adopt",
+    "test_switch_env",
+)
+"""Files that take longest, in that order: begun first, so that all who share them end together."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """With `--share` each file goes to whoever is free: as a whole, since its tests share a factory."""
+    place = session.config.getoption("--share")
+    if place is None or session.testsfailed or session.config.option.collectonly:
+        return None
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in session.items:
+        files.setdefault(item.path, []).append(item)
+
+    def weight(path: Path) -> int:
+        return HEAVY.index(path.stem) if path.stem in HEAVY else len(HEAVY)
+
+    def claimed(path: Path) -> bool:
+        try:
+            (Path(place) / "-".join(path.relative_to(session.config.rootpath).parts)).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    free = (files[path] for path in sorted(files, key=weight) if claimed(path))
+    mine, later = next(free, []), []
+    while mine:
+        for item, after in itertools.pairwise([*mine, None]):
+            # The next file is known when the last test of this one begins: what lasts a session lasts.
+            later = next(free, []) if after is None else later
+            following = after or (later[0] if later else None)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+        mine = later
+    return True
 
 
 @pytest.hookimpl(trylast=True)
