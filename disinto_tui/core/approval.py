@@ -141,9 +141,10 @@ class RequestState:
 
     `scheduled` is whether the forge merges it by itself once it is approved, None when nobody here knows.
     `authorised` is whether what executes actions will find the merge and take it for an admin's word (facts: 8.3),
-    None when that cannot be seen. `exit_code` is the execution's, `status` ("success", "failed") the release's own
-    word, with `where` it was found. `now` says what is to be done, or waited for. `warnings` are sentences that need
-    somebody. Foreign text (`context`, `logs`) is not neutralised.
+    None when that cannot be seen. `silent` is whether the factory keeps to itself what it executed (facts: 8.3, its
+    first generation), as far as that was known when it was filed from here. `exit_code` is the execution's, `status`
+    ("success", "failed") the release's own word, with `where` it was found. `now` says what is to be done, or waited
+    for. `warnings` are sentences that need somebody. Foreign text (`context`, `logs`) is not neutralised.
     """
 
     id: str
@@ -163,6 +164,7 @@ class RequestState:
     merged_by: str = ""
     merged_at: float = 0.0
     authorised: bool | None = None
+    silent: bool = False
     exit_code: int | None = None
     executed_at: float = 0.0
     logs: str = ""
@@ -209,7 +211,8 @@ class RequestState:
             return f"Approved by {_names(self.approved_by)}; {merges}."
         if self.stage == "merged":
             begun = f"; the tag {self.version} is there, so somebody began" if self.tagged else ""
-            return f"Filed, not executed{begun}."
+            told = "; this factory does not tell what it executed" if self.silent else ", not executed"
+            return f"Filed{told}{begun}."
         if self.stage == "executed" and self.exit_code is None:
             return "Executed; its result cannot be read."
         if self.stage == "executed":

@@ -25,6 +25,7 @@ from disinto_tui.adapters.journal import REQUEST, list_runs
 from disinto_tui.adapters.secrets import secrets_in
 from disinto_tui.core.action import (
     DIRECTORY,
+    OLD,
     Action,
     action_path,
     branch_of,
@@ -201,7 +202,7 @@ class _Look:
                 and not (self.pulls.get(action_id, {}).get("state") == "open" != pull.get("state"))
             ):
                 self.pulls[action_id] = pull
-        self.scheduled = _scheduled(place.instance)
+        self.filed = _filed_here(place.instance)
 
     @classmethod
     async def at(cls, place: OpsPlace, client: ForgeClient) -> _Look:
@@ -249,10 +250,12 @@ class _Look:
             self._reviews(0 if brief else number),
         )
         action = read_action(text or b"", action_path(action_id)).action
+        mine = self.filed.get((action_id, number), {})
         state = replace(
             _filed(action_id, action, pull, reviews, self.place),
             approvals_needed=self.needed,
-            scheduled=self.scheduled.get((action_id, number)),
+            scheduled=mine.get("scheduled"),
+            silent=mine.get("generation") == OLD.name,
             at=time.time(),
         )
         if brief:
@@ -459,9 +462,10 @@ def _document(data: bytes | None) -> Mapping[str, Any]:
     return {}
 
 
-def _scheduled(instance: Instance) -> dict[tuple[str, int], bool]:
-    """By id and pull request: whether a run of this instance had its merge scheduled."""
-    found: dict[tuple[str, int], bool] = {}
+def _filed_here(instance: Instance) -> dict[tuple[str, int], dict[str, Any]]:
+    """By id and pull request, what a run of this instance knows: `scheduled`, whether it had its merge scheduled, and
+    the `generation` it was filed with."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
     for run in list_runs(instance):
         if f"-{REQUEST}-" not in run.id:
             continue
@@ -469,5 +473,6 @@ def _scheduled(instance: Instance) -> dict[tuple[str, int], bool]:
         if ended is None or not isinstance(ended.result.get("pull"), int):
             continue
         key = (str(ended.result.get("id", "")), int(ended.result["pull"]))
-        found.setdefault(key, ended.state == "done" and bool(ended.result.get("scheduled")))
+        scheduled = ended.state == "done" and bool(ended.result.get("scheduled"))
+        found.setdefault(key, {"scheduled": scheduled, "generation": ended.result.get("generation", "")})
     return found

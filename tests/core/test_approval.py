@@ -125,6 +125,12 @@ def test_only_the_last_sound_verdict_of_each_counts(
         ),
         (RequestState("a", "merged"), "Filed, not executed.", False, None),
         (
+            RequestState("a", "merged", silent=True),
+            "Filed; this factory does not tell what it executed.",
+            False,
+            None,
+        ),
+        (
             RequestState("a", "merged", "v1.0.0", tagged="1" * 40),
             "Filed, not executed; the tag v1.0.0 is there, so somebody began.",
             False,

@@ -67,6 +67,17 @@ async def test_a_request_from_filing_to_its_result(filer: Filer) -> None:
     assert found.words == "ghcr.io/acme/agents:v0.4.0 is released (release/v0.4.0.json of acme/shop)."
 
 
+async def test_a_factory_that_keeps_its_results_to_itself_is_not_said_to_have_executed_nothing(
+    filer: Filer,
+) -> None:
+    """The first generation writes them into its own container alone (facts: 8.3)."""
+    await filer.file(generation="vault")
+    filer.approve()
+    found = await look(filer)
+    assert (found.stage, found.silent) == ("merged", True)
+    assert found.words == "Filed; this factory does not tell what it executed."
+
+
 async def test_filed_not_executed_says_when_somebody_began(filer: Filer) -> None:
     await filer.file()
     filer.approve()

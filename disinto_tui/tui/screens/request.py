@@ -130,8 +130,10 @@ def _stages(state: RequestState, now: float) -> Iterator[tuple[Stage, str, str]]
     merged = f"by {state.merged_by or 'somebody'}{ago(state.merged_at)}"
     yield "merged", "merged", merged if state.reached("merged") else by
     code = "?" if state.exit_code is None else state.exit_code
-    executed = f"exit code {code}{ago(state.executed_at)}"
-    yield "executed", "executed", executed if state.reached("executed") else "filed, and not executed"
+    executed = "this factory does not tell" if state.silent else "filed, and not executed"
+    if state.reached("executed"):
+        executed = f"exit code {code}{ago(state.executed_at)}"
+    yield "executed", "executed", executed
     yield "result", "result", " ".join(part for part in (state.status, state.reference, state.digest) if part)
 
 
