@@ -58,7 +58,7 @@ def cli(tmp_path: Path) -> Cli:
     directory = tmp_path / "factory"
     (directory / "formulas").mkdir(parents=True)
     (directory / "formulas" / "nightly.toml").write_text(NIGHTLY)
-    return Cli(tmp_path, directory, "unix:///nonexistent/docker.sock")
+    return Cli(tmp_path, directory, "unix:///nonexistent/docker.sock", warm=True)
 
 
 def formula(cli: Cli, name: str, text: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from disinto_tui.adapters.instance import Instance
-from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run
+from disinto_tui.adapters.journal import JournalWriter, RunDir, create_run, list_runs
 from disinto_tui.core.events import RunEnded, RunStarted, RunState
 from disinto_tui.core.plan import Plan, Step
 from disinto_tui.runs.history import history, last_good_before, left_behind
@@ -102,6 +103,9 @@ def test_the_same_image_under_another_spelling_is_no_target(tmp_path: Path) -> N
 def test_runs_of_other_kinds_push_nothing_out_of_the_history(tmp_path: Path) -> None:
     past = Past(tmp_path)
     past.run("init", "v1", "", ("done", None))
-    for _ in range(310):
-        past.run("formula", "x", "", ("done", None))
+    past.run("formula", "x", "", ("done", None))
+    newest = list_runs(past.instance)[0].path
+    for number in range(310):  # as so many runs would leave them
+        shutil.copytree(newest, newest.with_name(f"20261102-{number:06}-formula-0000"))
+    assert len(list_runs(past.instance)) == 312
     assert [entry.version for entry in history(past.instance)] == ["v1"]
