@@ -106,7 +106,13 @@ async def kept(ground: Ground) -> Sequence[Remark]:
     name = f"{KEEP_REPOSITORY}/{found.name}:"
     if not any(tag.startswith(name) for tag in image.tags):
         params = {"images": [image.id], "reference": entry.reference}
-        step = Step("keep", f"Keep {entry.version}", "keep-image", params, "so that no prune takes it")
+        step = Step(
+            "keep",
+            f"Keep {entry.version}",
+            "keep-image",
+            params,
+            f"{entry.version} gets a name of ours, so that no prune takes it",
+        )
         text = f"{entry.version}, which `disinto rollback` goes to, has no name of ours: a prune may take it"
         return [Remark("warning", text, "disinto doctor kept --fix", (step,))]
     return [Remark("ok", f"{entry.version} is here to go back to, offline too")]
