@@ -58,7 +58,7 @@ def compose(directory: Path, inputs: StackInputs, *argv: str, **env: str) -> sub
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
 
 
