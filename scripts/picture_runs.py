@@ -105,7 +105,7 @@ def switch_back(directory: Path) -> Journal:
         "code": "service.unhealthy",
         "what": "agents did not come up.",
         "why": why,
-        "now": "Nothing to do: the previous version is brought back.",
+        "now": "Nothing to do: it goes back to the previous version by itself.",
         "details": ["agents: 20:52:50Z FATAL: told to crash after two turns"],
         "exit_code": 1,
     }

@@ -166,7 +166,7 @@ def _adopt_plan() -> ReviewScreen:
             FileChange("docker-compose.yml", "change", note="made anew"),
         ),
         services=tuple(
-            ServiceChange(name, "recreate", "its definition changes")
+            ServiceChange(name, "recreate", "definition changes")
             for name in ("agents", "edge", "forgejo", "staging", "woodpecker", "woodpecker-agent")
         ),
         pulls=(ImagePull(kept, here=True),),

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from .project_schema import KEYS, TABLES, Key, Path
 
-_WIDTH = 96
+_WIDTH = 72
+"""So that a comment can be read to its end in the editor of an 80 columns wide terminal."""
 
 
 def render_sample_config(
@@ -27,7 +28,7 @@ def render_sample_config(
     if unknown:
         raise KeyError(sorted(unknown)[0])
     lines = [
-        "# A project of this factory. To set a key, take away the # before its name.",
+        "# A project of this factory. To set a key, take away the # before it.",
         "# No secrets here: agents can read this file. They belong in .env.",
         "",
     ]

@@ -293,7 +293,7 @@ def _services(found: Situation, active: Mapping[str, Any], settled: bool) -> tup
     for name, item in active.items():
         image = str(item.get("image", ""))
         if name in found.containers:
-            made.append(ServiceChange(name, "recreate", "its definition changes", image))
+            made.append(ServiceChange(name, "recreate", "definition changes", image))
         else:
             made.append(ServiceChange(name, "create", "the stack did not have it", image))
     others = sorted(set(found.containers) - set(active))

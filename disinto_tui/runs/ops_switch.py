@@ -91,7 +91,10 @@ class Recreate:
         """`up` on those services and no other, never cut short. Raises Failed."""
         await remove_leftovers(ctx)
         await self._up(
-            ctx, params, _target(ctx, params), "Nothing to do: the previous version is brought back."
+            ctx,
+            params,
+            _target(ctx, params),
+            "Nothing to do: it goes back to the previous version by itself.",
         )
         return {}
 
@@ -334,7 +337,7 @@ async def _raise_bad(ctx: Context, engine: Engine, verdicts: Sequence[Verdict]) 
             raise Failed(
                 failure.what,
                 failure.why,
-                "Nothing to do: the previous version is brought back.",
+                "Nothing to do: it goes back to the previous version by itself.",
                 code=failure.code,
                 details=failure.details,
             )

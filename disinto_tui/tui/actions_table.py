@@ -139,9 +139,9 @@ ACTIONS: tuple[Row, ...] = (
     ("review.page_down", "pagedown,space", "more", "Scrolls the plan down a page.", 30, False),
     ("review.page_up", "pageup,b", "page up", "Scrolls the plan up a page.", 0, False),
     # -- service logs ----------------------------------------------------------------------------------------
-    ("logs.next_service", "right_square_bracket", "next service", "Shows only the next service's lines.", 20),
-    ("logs.previous_service", "left_square_bracket", "previous service", "The service before.", 21),
-    ("logs.all", "a", "all services", "Shows the lines of all services again.", 22),
+    ("logs.next_service", "right_square_bracket", "next service", "Shows only the next service's lines.", 35),
+    ("logs.previous_service", "left_square_bracket", "previous service", "The service before.", 60),
+    ("logs.all", "a", "all services", "Shows the lines of all services again.", 36),
     ("logs.back", "escape", "back", "Leaves the logs.", 90),
     # -- everywhere ------------------------------------------------------------------------------------------
     (

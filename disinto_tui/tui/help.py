@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from textual.app import ComposeResult
@@ -17,7 +18,8 @@ from disinto_tui.tui.widgets.frame import clip
 
 
 def help_content(screen: Screen[Any], width: int = 76) -> Content:
-    """The help of a screen as it is now: the focused widget first, then the screen, then everywhere."""
+    """The help of a screen as it is now: what the focused widget and the screen are for; the screen's keys, then the
+    widget's, then those that work everywhere."""
     parts: list[Content | str | tuple[str, str]] = []
     focused = screen.focused
     for node in (focused, screen):
@@ -30,13 +32,19 @@ def help_content(screen: Screen[Any], width: int = 76) -> Content:
         action = ACTIONS.get(active.binding.id or "")
         if action is not None:
             groups.setdefault(action.scope, {}).setdefault(action.id, []).append(key_name(key))
-    for scope, found in groups.items():
+    own = getattr(screen, "SCOPES", ())
+    for scope, found in sorted(groups.items(), key=lambda item: item[0] not in own):
         parts += [(SCOPES.get(scope, scope), "bold $accent"), "\n"]
         for action_id, keys in sorted(found.items(), key=lambda item: order[item[0]]):
             action = ACTIONS[action_id]
             shown = clip(" ".join(keys), 13)
-            parts += [(f"  {shown:<13} ", "bold"), *_wrapped(action.help, width - 16, 16)]
-            parts += [(f"{' ' * 16}{action_id}\n", "$dim")]
+            lines = textwrap.wrap(action.help, max(20, width - 16))
+            parts += [(f"  {shown:<13} ", "bold"), f"\n{' ' * 16}".join(lines)]
+            # Its name, for who wants another key: at the end of the last line, or of one more.
+            room = width - 16 - len(lines[-1])
+            parts += ["" if room > len(action_id) + 1 else f"\n{' ' * 16}"]
+            gap = room if room > len(action_id) + 1 else width - 16
+            parts += [(f"{action_id:>{gap}}\n", "$dim")]
         parts.append("\n")
     parts += [
         ("To use other keys, write lines such as ", "$dim"),
@@ -47,13 +55,6 @@ def help_content(screen: Screen[Any], width: int = 76) -> Content:
         "disinto docs",
     ]
     return Content.assemble(*parts)
-
-
-def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    import textwrap
-
-    lines = textwrap.wrap(text, max(20, width))
-    return [("" if number == 0 else " " * indent) + line + "\n" for number, line in enumerate(lines)]
 
 
 class HelpScreen(DisintoModal[None]):

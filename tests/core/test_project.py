@@ -388,6 +388,7 @@ def test_the_sample_is_valid_as_it_is_and_with_every_key_set() -> None:
     sample = render_sample_config()
     reading = read_project(sample, "sample.toml")
     assert reading.problems == ()
+    assert max(len(line) for line in sample.splitlines() if line.startswith("# ")) <= 74, "in 80 columns"
     everything = "\n".join(
         line[1:] if line.startswith("#") and not line.startswith("# ") else line
         for line in sample.split("\n")

@@ -255,14 +255,17 @@ async def test_errors_of_the_plan_stand_in_place_and_lead_to_a_cure(tmp_path: Pa
     edited = Refused(
         "docker-compose.yml was edited by hand.", "Somebody did.", "Keep it.", code="compose.edited"
     )
-    down = Unavailable("The engine does not answer.", "No socket.", "Start it.", code="engine.unreachable")
+    why = "There is no socket where this host's engine has always had its own one until yesterday evening, and more."
+    down = Unavailable("The engine does not answer.", why, "Start it.", code="engine.unreachable")
     source = FakeSource(plans=[down, edited, prepared(tmp_path)])
     app = init_app(tmp_path, source)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, ready(app))
         await pilot.press("enter", "ctrl+n", "ctrl+n")
         await until(pilot, lambda: "▲ The engine does not answer." in screen_text(pilot))
-        assert "[ Try again ]" in screen_text(pilot)
+        rows = [row.rstrip() for row in screen_text(pilot).splitlines()]
+        assert "     until yesterday evening, and more." in rows, "below the sentence, not below its mark"
+        assert "[ Try again ]" in screen_text(pilot) and "^n try again" in screen_text(pilot)
         assert app.focused is not None and app.focused.id == "back", "the safe answer has the focus"
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "[ Replace it, keep a backup ]" in screen_text(pilot))
@@ -282,8 +285,9 @@ async def test_back_is_always_possible_and_leaving_asks_when_something_was_typed
         await until(pilot, ready(app))
         await pilot.press("x", "enter", "ctrl+n")
         await until(pilot, on_page(app, 2))
+        assert "esc back" in screen_text(pilot)
         await pilot.press("escape", "escape")
-        await until(pilot, on_page(app, 0))
+        await until(pilot, lambda: on_page(app, 0)() and "esc cancel" in screen_text(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Ask))
         await pilot.press("enter")  # the safe answer: stay

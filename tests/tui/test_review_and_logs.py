@@ -95,6 +95,7 @@ async def test_services_interleaved_and_one_by_one(tmp_path: Path) -> None:
     app = app_on(tmp_path, lambda: LogsScreen(source(*batches)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: shows(pilot, "from agents", "edge [b]x[/b]", "more", "3 lines"))
+        assert shows(pilot, "/ search   ] next service"), "the likeliest first where there is little room"
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: shows(pilot, "Logs of agents", "2 lines") and not shows(pilot, "[b]x"))
         await pilot.press("right_square_bracket")

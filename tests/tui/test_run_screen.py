@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -28,7 +29,7 @@ from disinto_tui.tui.screens.run import RunScreen
 from disinto_tui.tui.widgets.run_verdict import RunVerdict
 from disinto_tui.tui.widgets.step_list import StepList
 from tests.runs.test_runner import OPS, plan, touch
-from tests.tui.support import app_on, burst, shows, until
+from tests.tui.support import app_on, burst, screen_text, shows, until
 
 
 def finished(directory: Path, made: Plan) -> RunDir:
@@ -450,6 +451,11 @@ async def test_an_operators_own_key_and_the_help_that_names_it(tmp_path: Path) -
         await until(pilot, lambda: pilot.app.query_one(LogView).wrap)
         await pilot.press("question_mark")
         await until(pilot, lambda: shows(pilot, "Breaks long lines", "log.wrap"))
+        lines = "\n".join(screen_text(pilot))
+        assert lines.index("run.leave") < lines.index("log.follow"), (
+            "what can be done here, before how to move"
+        )
+        assert re.search(r"Asks where\. +log\.save", lines), "its name beside it"
         await pilot.press("end")
         await until(pilot, lambda: shows(pilot, "keys.toml", "The documentation: disinto docs"))
 

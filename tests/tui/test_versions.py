@@ -299,7 +299,9 @@ async def test_on_a_narrow_terminal_details_take_the_place_of_the_list(tmp_path:
         await listed(pilot, "201 d")
         await pilot.press("g", "enter")
         await until(pilot, lambda: shows(pilot, "pulls 41 MB, recreates agents", "↵ switch…"))
-        assert not shows(pilot, "HERE")
+        assert not shows(pilot, "HERE") and not shows(pilot, "o other tags"), (
+            "that would change what is not seen"
+        )
         await pilot.press("G", "pageup", "g", "down", "up")
         assert shows(pilot, "v0.4.1   newest")
         await pilot.press("escape")

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 TOKEN, CONFIG, VERSION, REVIEW = range(4)
 _CURES = {"compose.edited": "overwrite", "compose.foreign": "overwrite", "run.unfinished": "unfinished"}
+_CURE_WORDS = {
+    "overwrite": "Replace it, keep a backup",
+    "unfinished": "Show that run",
+    "again": "Review again",
+}
 
 
 class InitScreen(WizardScreen):
@@ -100,23 +105,28 @@ class InitScreen(WizardScreen):
         shown = self.turn_to(self.PAGES[page])
         self._label_buttons()
         self._show_facts()
-        self.refresh_bindings()
         if page == REVIEW:
             self.query_one("#back", Choice).focus()
         else:
             shown.begin()
 
     def _label_buttons(self) -> None:
-        words = {TOKEN: ("Cancel", "Next"), REVIEW: ("Back", "Try again")}
-        back, forward = words.get(self.page, ("Back", "Next"))
-        if self.page == REVIEW and self._cure == "overwrite":
-            forward = "Replace it, keep a backup"
-        elif self.page == REVIEW and self._cure == "unfinished":
-            forward = "Show that run"
-        elif self.page == REVIEW and self._cure == "again":
-            forward = "Review again"
-        for name, word in (("back", back), ("next", forward)):
+        for name, word in zip(("back", "next"), self._words(), strict=True):
             self.query_one(f"#{name}", Choice).say(word)
+        self.refresh_bindings()
+
+    def key_label(self, action_id: str) -> str:
+        """The keys in the words of the buttons."""
+        at_end = self.page == REVIEW and action_id == "init.next"
+        if at_end or (self.page == TOKEN and action_id == "init.back"):
+            return self._words()[at_end].lower()
+        return ""
+
+    def _words(self) -> tuple[str, str]:
+        """What the two buttons say."""
+        if self.page == REVIEW:
+            return "Back", _CURE_WORDS.get(self._cure, "Try again")
+        return ("Cancel" if self.page == TOKEN else "Back"), "Next"
 
     def _show_facts(self) -> None:
         self.query_one(PageLine).show(self.page, self._facts())

@@ -419,7 +419,7 @@ class VersionsScreen(FilteringScreen):
         if action in ("switch", "copy"):
             return bool(self.is_mounted and self.query(VersionList) and self._list.tag)
         if action == "others":
-            return self.catalog is not None and self.catalog.hidden > 0
+            return self.catalog is not None and self.catalog.hidden > 0 and not self._reading
         if action == "filter":
             typing = isinstance(self.focused, FilterLine)
             return self.catalog is not None and bool(self.catalog.tags) and not (typing or self._reading)

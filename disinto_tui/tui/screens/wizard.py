@@ -5,6 +5,7 @@ Nothing is changed before the review at a wizard's end is answered; what its pag
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from textual.containers import Horizontal, Vertical
@@ -68,28 +69,51 @@ class Verdict(Static):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, classes="-empty", markup=False)
-        self.said = ""
+        self._rows: list[_Row] = []
+
+    @property
+    def said(self) -> str:
+        """What it says, as plain text."""
+        return "\n".join(f"{mark}{text}" for mark, _, text, _ in self._rows)
 
     def say(self, text: str, tone: str = "dim") -> None:
         """One text; "" is nothing."""
-        self._put(Content.styled(neutralise(text), f"${tone}" if tone != "plain" else ""))
+        self._put([("", "", neutralise(text), f"${tone}" if tone != "plain" else "")] if text else [])
 
     def say_error(self, error: DisintoError, details: int = 6) -> None:
         """What happened, why, what to do now; and some of its details."""
-        parts: list[str | tuple[str, str]] = [("▲ ", "$bad"), (neutralise(error.what), "bold")]
-        parts += ["\n  ", neutralise(error.why), "\n  ", neutralise(error.now)]
-        for line in error.details[:details]:
-            parts += ["\n", (f"  {neutralise(line)}", "$dim")]
+        rows: list[_Row] = [("▲ ", "$bad", neutralise(error.what), "bold")]
+        rows += [("  ", "", neutralise(text), "") for text in (error.why, error.now)]
+        rows += [("  ", "", neutralise(line), "$dim") for line in error.details[:details]]
         if len(error.details) > details:
-            parts += ["\n", (f"  and {len(error.details) - details} more", "$dim")]
-        self._put(Content.assemble(*parts))
+            rows.append(("  ", "", f"and {len(error.details) - details} more", "$dim"))
+        self._put(rows)
 
-    def _put(self, content: Content) -> None:
-        if content.plain == self.said:
+    def on_resize(self) -> None:
+        """Another width breaks the lines elsewhere."""
+        self._lay_out()
+
+    def _put(self, rows: list[_Row]) -> None:
+        if rows == self._rows:
             return
-        self.said = content.plain
-        self.set_class(not self.said, "-empty")
-        self.update(content)
+        self._rows = rows
+        self.set_class(not rows, "-empty")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Break lines here, so that the second one of a sentence stands below the first, not below its mark."""
+        width = self.content_size.width
+        lines: list[Content] = []
+        for mark, tone, text, style in self._rows:
+            room = max(20, width - len(mark)) if width > 0 else len(text) + 1
+            parts = textwrap.wrap(text, room) or [""]
+            lines.append(Content.assemble((mark, tone), (parts[0], style)))
+            lines += [Content.assemble(" " * len(mark), (part, style)) for part in parts[1:]]
+        self.update(Content("\n").join(lines))
+
+
+_Row = tuple[str, str, str, str]
+"""A mark and its style, a text and its."""
 
 
 def field(label: str, name: str, *, hint: str = "", hidden: bool = False, value: str = "") -> Horizontal:
