@@ -49,7 +49,7 @@ def survivors(instance: Instance) -> list[Survivor]:
 
     What a run left behind that came to its end is meant to be there (a server that a script started).
     """
-    wanted = f"{MARK}={instance.runs}{os.sep}".encode()
+    wanted = f"{MARK}={instance.runs.resolve()}{os.sep}".encode()
     found: list[Survivor] = []
     killed: dict[bytes, bool] = {}
     for place in Path("/proc").glob("[0-9]*"):

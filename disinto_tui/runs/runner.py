@@ -175,7 +175,7 @@ async def execute(
             )
         )
         ctx.say(*left)
-        mark = WORKS_FOR.set(str(run.path))
+        mark = WORKS_FOR.set(str(run.path.resolve()))
         try:
             ended = await (_undo(ctx, operations, before) if undo else _go(ctx, operations))
         finally:

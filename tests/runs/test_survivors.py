@@ -97,6 +97,8 @@ async def test_what_a_killed_run_left_working_is_ended_before_anything_is_looked
     instance: Instance, how: str
 ) -> None:
     made = killed(instance, how=how)
+    (instance.path.parent / "also").symlink_to(instance.path)
+    assert survivors.survivors(Instance.at(instance.path.parent / "also"))  # whichever way it was come by
     left = survivors.survivors(instance)
     assert len(left) == 2 and all(one.alive for one in left)
     assert await execute(made, instance, OPERATIONS) == ExitCode.DONE
