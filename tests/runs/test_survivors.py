@@ -97,8 +97,9 @@ async def test_what_a_killed_run_left_working_is_ended_before_anything_is_looked
     instance: Instance, how: str
 ) -> None:
     made = killed(instance, how=how)
-    (instance.path.parent / "also").symlink_to(instance.path)
-    assert survivors.survivors(Instance.at(instance.path.parent / "also"))  # whichever way it was come by
+    link = instance.path.with_name(f"{instance.path.name}-link")
+    link.symlink_to(instance.path)
+    assert survivors.survivors(Instance.at(link))  # whichever way it was come by
     left = survivors.survivors(instance)
     assert len(left) == 2 and all(one.alive for one in left)
     assert await execute(made, instance, OPERATIONS) == ExitCode.DONE
