@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.support.factory import Cli, Said
 from tests.support.filing import BRANCH, ID, OPS, PATH, TEXT, Filer, new_filer
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import ADMIN_TOKEN, USER_TOKEN, default_state
+from tests.support.pages import commands_in, lines_with, read
 
 RESULT = f"vault/actions/{ID}.result.json"
 
@@ -195,6 +197,29 @@ def test_filing_and_following_to_the_end(filer: Filer, disinto: Call, exit_code:
     shown = disinto("requests", ID)
     assert shown.code == exit_code
     assert ("last words" in shown.out) == bool(exit_code) and "\x1b[2J" not in shown.out
+
+
+def test_the_lines_of_the_page(filer: Filer, disinto: Call) -> None:
+    """docs/releases.md: its block as it is typed, and the stages of its table, in their order."""
+    page = read("docs/releases.md")
+    lines = lines_with(page, "disinto release v0.4.0 --request --dry-run")
+    look, file_, listed = (next(commands_in(line)) for line in lines)
+    assert f"+ {OPS}: {PATH}" in disinto(*look).out and filer.ops.pulls == {}
+
+    def act() -> None:
+        if filer.pull.scheduled and not filer.pull.merged:
+            filer.forge.state.meanwhile.clear()
+            filer.approve()
+            executed(filer, 0)
+
+    filer.forge.state.meanwhile[("GET", "/reviews")] = act
+    said = disinto(*file_, "--yes")
+    assert said.code == 0, said.err
+    assert ID in disinto(*listed).out
+    (stages,) = (rows for rows in page.tables if rows[0][0] == "stage")
+    shown = re.findall(r"^  [✓·] (\w+)", disinto("requests", "v0.4.0").out, re.MULTILINE)
+    told = [row[0] for row in stages[1:]]
+    assert told == ["open", *shown[1:], "closed"], "the table has the stages that are shown"
 
 
 def test_until_waits_without_being_told_to_follow(filer: Filer, disinto: Call) -> None:
