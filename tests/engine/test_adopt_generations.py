@@ -29,6 +29,7 @@ from tests.support.old_stacks import (
     quick,
     tracked_table,
 )
+from tests.support.pages import read as read_page
 from tests.support.sealed import install
 
 pytestmark = pytest.mark.slow
@@ -273,9 +274,23 @@ def of_upstream(case: Case, ground: Ground) -> None:
             shape.generation.replace("tracked", "hand"),
             shape.mode,
         )
+        for words in told_by_the_page(case.shape):
+            assert any(danger.startswith(words) for danger in plan["dangers"]), (words, plan["dangers"])
         if case.shape == "apr":
             assert f"docker.io/disinto-kept/{old.project}:" in found["pin"]
             assert old.adopt("--undo", "--yes").code == 2  # once is enough
+
+
+def told_by_the_page(shape: str) -> list[str]:
+    """The dangers that the page about this generation shows, up to their first `…`; volumes have other names here."""
+    page = {"apr": "docs/from-build.md", "head": "docs/from-image-tag.md"}.get(shape)
+    if page is None:
+        return []
+    (block,) = (block for block in read_page(page).blocks() if block.startswith("Adopt acme\n"))
+    found = re.findall(r"▲ (.*(?:\n    .*)*)", block)
+    words = [" ".join(one.split()).partition("…")[0].strip() for one in found if "volume" not in one]
+    assert len(words) > 1
+    return words
 
 
 def of_ours(case: Case, ground: Ground) -> None:
