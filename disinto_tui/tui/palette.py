@@ -15,13 +15,17 @@ class ActionProvider(Provider):
     """Offers every action that works where the palette was opened."""
 
     def _offers(self) -> Iterator[tuple[str, str, Callable[[], object]]]:
-        seen: set[str] = set()
+        """What can be done on this screen before how to move in it; each once, in the words of the line of keys."""
+        found: dict[str, ActiveBinding] = {}
         for active in self.screen.active_bindings.values():
             action = ACTIONS.get(active.binding.id or "")
-            if action is None or not action.palette or action.id in seen or action.id == "app.palette":
-                continue
-            seen.add(action.id)
-            title = f"{SCOPES.get(action.scope, action.scope)}: {action.label}"
+            if action is not None and action.palette and action.id != "app.palette":
+                found.setdefault(action.id, active)
+        own = getattr(self.screen, "SCOPES", ())
+        label_now = getattr(self.screen, "key_label", lambda action_id: "")
+        for name, active in sorted(found.items(), key=lambda item: ACTIONS[item[0]].scope not in own):
+            action = ACTIONS[name]
+            title = f"{SCOPES.get(action.scope, action.scope)}: {label_now(name) or action.label}"
             yield title, action.help, partial(self._run, active)
 
     def _run(self, active: ActiveBinding) -> None:

@@ -460,6 +460,19 @@ async def test_an_operators_own_key_and_the_help_that_names_it(tmp_path: Path) -
         await until(pilot, lambda: shows(pilot, "keys.toml", "The documentation: disinto docs"))
 
 
+async def test_the_palette_begins_with_what_can_be_done_in_the_words_of_the_keys(tmp_path: Path) -> None:
+    run = finished_in_thread(tmp_path, plan(tmp_path, touch("first"), touch("second", fail=True)))
+    app = app_on(tmp_path, lambda: RunScreen(run))
+    async with app.run_test(size=(80, 40)) as pilot:
+        await until(pilot, lambda: shows(pilot, "r retry second"))
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: shows(pilot, "Run: retry second", "Log: wrap"))
+        lines = "\n".join(screen_text(pilot))
+        assert lines.index("Run: retry second") < lines.index("Run: later") < lines.index("Log: follow")
+        await pilot.press(*"take", "enter")
+        await until(pilot, lambda: shows(pilot, "Take back", "[ Leave it ]"))
+
+
 async def test_nothing_is_painted_while_nothing_happens(tmp_path: Path) -> None:
     run = finished_in_thread(tmp_path, plan(tmp_path, touch("first")))
     app = app_on(tmp_path, lambda: RunScreen(run))

@@ -386,7 +386,7 @@ class VersionsScreen(FilteringScreen):
         elif self._building:
             text = (
                 "▲ This factory is in build mode: its agents are built from a checkout, and there is no pin to "
-                "change. `disinto init CONFIG --version VERSION` moves it to one of these."
+                "change. `disinto adopt --version VERSION` takes it over to one of these."
             )
         if text != self._said:
             self._said = text

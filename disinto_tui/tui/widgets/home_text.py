@@ -128,7 +128,7 @@ def _pin(view: InstanceView) -> Line:
     if view.pinned:
         return ((" pinned  ", "dim"), (view.pinned, "plain"))
     if view.mode == "build":
-        return ((" build mode  ", "dim"), ("no pin: the agents are built from a checkout", "plain"))
+        return ((" build mode  ", "dim"), ("no pin, built from a checkout", "plain"))
     return ((" pinned  ", "dim"), ("nothing", "plain"))
 
 
