@@ -70,7 +70,9 @@ def tokened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 def logged_in(registry: Registry, user: str, password: str) -> StaticCredentials:
-    return StaticCredentials({registry.address: Credential(user, Secret(password))})
+    """A login as Docker has it stored."""
+    stored = Credential(user, Secret(password), origin="~/.docker/config.json")
+    return StaticCredentials({registry.address: stored})
 
 
 def at(registry: Registry, credentials: CredentialSource | None = None) -> RegistryClient:
