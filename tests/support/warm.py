@@ -238,14 +238,18 @@ def _become(request: dict[str, Any], streams: list[int], server: str) -> None:
         code = 0
     except SystemExit as end:
         code = _exit_code(end.code)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     finally:
         with contextlib.suppress(BaseException):
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
+        if code == -signal.SIGINT:  # so does the interpreter
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         os._exit(code)
 
 
