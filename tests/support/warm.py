@@ -175,11 +175,14 @@ def serve(listening: socket.socket, held: int, path: str) -> None:
                 continue
             streams = array.array("i")
             streams.frombytes(rights[0][2])
+            settled, settles = os.pipe()
             pid = os.fork()
             if pid == 0:
                 _become(request, list(streams), path)
-            for stream in streams:
+            for stream in (*streams, settles):
                 os.close(stream)
+            os.read(settled, 1)  # nothing, when it has closed what it does not need: it leads its session by then
+            os.close(settled)
             living[pid] = asking
             asking.send(str(pid).encode())
     _end(living)
