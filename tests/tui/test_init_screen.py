@@ -19,7 +19,7 @@ from disinto_tui.core.plan import FileChange, Plan, Step
 from disinto_tui.runs.init_checks import TokenCheck
 from disinto_tui.runs.init_model import Prepared
 from disinto_tui.tui.app import DisintoApp
-from disinto_tui.tui.screens.dialogs import Ask, AskPath
+from disinto_tui.tui.screens.dialogs import Ask, AskLine
 from disinto_tui.tui.screens.home import HomeScreen
 from disinto_tui.tui.screens.init import InitScreen
 from disinto_tui.tui.screens.init_config import ConfigPage
@@ -177,7 +177,7 @@ async def test_the_config_is_saved_where_the_operator_says(tmp_path: Path) -> No
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, ready(app))
         await pilot.press("enter", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, AskPath))
+        await until(pilot, lambda: isinstance(app.screen, AskLine))
         app.screen.query_one(Input).value = str(tmp_path / "mine.toml")
         await pilot.press("enter")
         await until(pilot, lambda: "Saved as" in screen_text(pilot))

@@ -201,9 +201,9 @@ class LogPane(Vertical):
     def on_log_view_save(self, message: LogView.Save) -> None:
         """Ask where to, and write the lines as they are shown now."""
         message.stop()
-        from disinto_tui.tui.screens.dialogs import AskPath
+        from disinto_tui.tui.screens.dialogs import AskLine
 
-        asked = AskPath("Save the log as", str(Path.cwd() / self.save_as), _check_path)
+        asked = AskLine("Save the log as", str(Path.cwd() / self.save_as), _check_path)
         self.app.push_screen(asked, self._save)
 
     def _save(self, where: str | None) -> None:

@@ -121,43 +121,50 @@ class Notice(DisintoModal[None]):
         self.dismiss()
 
 
-class AskPath(DisintoModal[str]):
-    """Where to write a file. `check` returns a sentence when the path will not do, "" when it will."""
+class AskLine(DisintoModal[str]):
+    """A line to type; "" is the result of who cancels. `check` returns a sentence when what was typed will not do, ""
+    when it will; `enter` says what Enter does."""
 
     DEFAULT_CSS = (
-        MODAL_CSS.format(name="AskPath")
+        MODAL_CSS.format(name="AskLine")
         + """
-    AskPath Input { border: none; height: 1; padding: 0 1; background: $lift; }
-    AskPath .problem { color: $warn; height: auto; min-height: 1; }
+    AskLine Input, AskLine Input:focus { border: none; height: 1; padding: 0 1; background: $lift; }
+    AskLine .hint { color: $dim; height: auto; min-height: 1; }
+    AskLine .hint.-problem { color: $warn; }
     """
     )
     BINDINGS = [("escape", "cancel", "cancel")]
 
-    def __init__(self, question: str, suggestion: str, check: Callable[[str], str]) -> None:
+    def __init__(
+        self, question: str, suggestion: str, check: Callable[[str], str], *, enter: str = "writes it"
+    ) -> None:
         super().__init__()
+        self._enter = enter
         self._question = question
         self._suggestion = suggestion
         self._check = check
         self._asked_again = ""
 
     def compose(self) -> ComposeResult:
-        """The question and a path to edit."""
+        """The question and a line to edit."""
         with Vertical():
             yield Static(self._question, classes="what", markup=False)
             field = Input(self._suggestion, select_on_focus=False)
             field.cursor_blink = False
             yield field
-            yield Static("↵ writes it   esc cancels", classes="problem", markup=False)
+            yield Static(f"↵ {self._enter}   esc cancels", classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Check the path; a warning is overruled by a second Enter on the same path."""
+        """Check it; a warning is overruled by a second Enter on the same text."""
         problem = self._check(event.value)
         if problem and not (problem.endswith("?") and self._asked_again == event.value):
             self._asked_again = event.value
-            self.query_one(".problem", Static).update(problem)
+            hint = self.query_one(".hint", Static)
+            hint.update(problem)
+            hint.add_class("-problem")
             return
         self.dismiss(event.value)
 
     def action_cancel(self) -> None:
-        """Write nothing."""
+        """Nothing."""
         self.dismiss("")

@@ -258,10 +258,10 @@ class InitScreen(WizardScreen):
 
     def action_save(self) -> None:
         """Write the config's text to a file of the operator's choice."""
-        from disinto_tui.tui.screens.dialogs import AskPath
+        from disinto_tui.tui.screens.dialogs import AskLine
 
         config = self.query_one(ConfigPage)
-        ask = AskPath("Save the config as", config.suggestion(), check_save)
+        ask = AskLine("Save the config as", config.suggestion(), check_save)
         self.app.push_screen(ask, lambda path: config.save(path) if path else None)
 
     # -- review ----------------------------------------------------------------------------------------------
