@@ -99,7 +99,7 @@ async def _init(session: Session, request: InitRequest) -> ExitCode:
         status = run_status(half_way)
         session.output.say(f"An earlier init ({half_way.id}) was left {status}; its plan and files are kept.")
         if not _same_input(half_way, request):
-            session.output.say("Config or token differ from what it was given, so it is taken back first.")
+            session.output.say("It was given another config, token or version, so it is taken back first.")
             if not session.confirm("Take it back and begin anew?", default=True):
                 return ExitCode.INTERRUPTED
             code = await carry_out(session, half_way, undo=True)
@@ -114,7 +114,7 @@ async def _init(session: Session, request: InitRequest) -> ExitCode:
 
 
 def _same_input(run: RunDir, request: InitRequest) -> bool:
-    """Whether a half-way run was planned from this very config and token."""
+    """Whether a half-way run was planned from this very config and token, and for the version that is named now."""
     from disinto_tui.adapters.instance import read_bytes
     from disinto_tui.core.envfile import EnvFile
     from disinto_tui.runs.ops_files import digest
@@ -124,13 +124,27 @@ def _same_input(run: RunDir, request: InitRequest) -> bool:
     configs = [after for path, after in planned.items() if path.startswith("projects/")]
     if configs and digest(request.config) not in configs:
         return False
-    if request.token is None or ".env" not in planned:
+    places = [run.staged / ".env", request.instance.env_file]
+    texts = [data for data in map(read_bytes, places) if data is not None]
+    if ".env" not in planned:  # it was, and stays, as it is
+        pins = [EnvFile.parse(data).get("AGENTS_IMAGE") or "" for data in texts[-1:]]
+        return all(_same_version(pin, request) for pin in pins)
+    if request.token is None and request.build_context is None and not request.version:
         return True
-    for place in (run.staged / ".env", request.instance.env_file):
-        data = read_bytes(place)
-        if data is not None and digest(data) == planned[".env"]:
-            return EnvFile.parse(data).get("FORGE_TOKEN") == request.token.reveal()
+    for data in texts:
+        if digest(data) == planned[".env"]:
+            env = EnvFile.parse(data)
+            token = request.token is None or env.get("FORGE_TOKEN") == request.token.reveal()
+            return token and _same_version(env.get("AGENTS_IMAGE") or "", request)
     return False
+
+
+def _same_version(pin: str, request: InitRequest) -> bool:
+    """Whether a pin is what the request names: a tag, a digest, or the whole reference; none when it is to build."""
+    if request.build_context is not None:
+        return not pin
+    plain, _, digest = pin.partition("@")
+    return request.version in ("", pin, plain, digest, plain.rpartition(":")[2])
 
 
 async def _begin(session: Session, request: InitRequest) -> ExitCode:
