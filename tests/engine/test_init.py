@@ -24,7 +24,7 @@ def factory(
     engine: Engine, sample_images: SampleImages, project: str, forge: ForgeDouble, tmp_path: Path
 ) -> Factory:
     text = config_text(project, sample_images.repository, forge.url, sample_images.stand_ins)
-    return new_factory(tmp_path, engine.endpoint, project, text)
+    return new_factory(tmp_path, engine.endpoint, project, text, warm=True)
 
 
 def states(engine: Engine, project: str) -> dict[str, str]:
@@ -39,6 +39,7 @@ def states(engine: Engine, project: str) -> dict[str, str]:
 def test_from_a_token_and_a_config_file_to_a_running_factory(
     factory: Factory, engine: Engine, sample_images: SampleImages
 ) -> None:
+    factory.cli.warm = False  # as an operator starts it
     said = factory.init()
     assert said.code == 0, said.err
     pin = sample_images.reference("v0.2.0")
@@ -104,6 +105,7 @@ def test_no_start_writes_files_and_up_starts_them(factory: Factory, engine: Engi
 
 
 def test_json_is_one_event_a_line_to_the_end(factory: Factory) -> None:
+    factory.cli.warm = False
     said = factory.init("--json")
     assert said.code == 0, said.err
     kinds = [event["kind"] for event in said.events]
@@ -134,6 +136,7 @@ def test_bad_token(factory: Factory) -> None:
 
 
 def test_no_token(factory: Factory) -> None:
+    factory.cli.warm = False
     refused(factory.cli("init", str(factory.config), "--yes"), 2, "No token was given")
     assert not factory.directory.exists()
 
@@ -165,7 +168,7 @@ def test_private_image(
         )
         home = tmp_path / "home"
         home.mkdir()
-        factory = new_factory(home, engine.endpoint, project, text)
+        factory = new_factory(home, engine.endpoint, project, text, warm=True)
         # A login must be written where the docker command looks for it, and this test must not touch another.
         factory.cli.env["DOCKER_CONFIG"] = str(own_docker_config(tmp_path / "docker"))
         refused(factory.init(), 3, "wants a login", f"docker login {registry.address}")
@@ -211,6 +214,7 @@ def test_port_taken(factory: Factory) -> None:
 
 
 def test_engine_down(factory: Factory) -> None:
+    factory.cli.warm = False
     factory.cli.endpoint = "unix:///nonexistent/docker.sock"
     refused(factory.init(), 3, "No Docker Engine answers", "unix:///nonexistent/docker.sock")
     assert not factory.directory.exists()
@@ -314,7 +318,7 @@ def test_a_bundled_forge_is_started_and_waited_for(
         ports=ports,
         more='[agents.qwen]\nbase_url = "http://10.0.0.5:8081"\nmodel = "qwen3"\nforge_user = "qwen-bot"\n',
     )
-    factory = new_factory(tmp_path, engine.endpoint, project, text)
+    factory = new_factory(tmp_path, engine.endpoint, project, text, warm=True)
     # What is the operator's own is merged from the first start on; an engine without the rights to run
     # privileged containers is one reason to have something of one's own.
     factory.directory.mkdir()
