@@ -34,14 +34,16 @@ class Listed:
 def list_formulas(instance: Instance) -> list[Listed]:
     """The formulas of the instance (`formulas/*.toml`), then those that come with the tool, each by name.
 
-    An instance's own comes before a shipped one of the same name. Files with mistakes are listed, too.
+    An instance's own comes before a shipped one of the same name, and of its own the first by its file's name. Files
+    with mistakes are listed, too.
     """
     found: list[Listed] = []
     names: set[str] = set()
     for directory in (instance.path / "formulas", resource("formulas")):
-        here = [_read(path) for path in sorted(directory.glob("*.toml"))]
-        found += [Listed(item.formula, item.path, item.formula.name in names) for item in here]
-        names |= {item.formula.name for item in here}
+        for path in sorted(directory.glob("*.toml")):
+            item = _read(path)
+            found.append(Listed(item.formula, item.path, item.formula.name in names))
+            names.add(item.formula.name)
     return found
 
 

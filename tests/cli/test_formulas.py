@@ -102,6 +102,10 @@ def test_one_in_the_place_of_a_shipped_one_counts_and_is_named_before_it_runs(cl
     said = cli("formulas")
     assert len([line for line in said.out.splitlines() if line.startswith("release ")]) == 2
     assert said.out.count("(another one of this name comes before)") == 1
+    # Nor do two of one name in the same directory count both: the first by its file does.
+    formula(cli, "zz-copy", NIGHTLY)
+    assert cli("formulas").out.count("(another one of this name comes before)") == 2
+    (cli.directory / "formulas" / "zz-copy.toml").unlink()
     said = cli("run", "release", "--dry-run")
     assert said.code == 0, said.err
     path = cli.directory / "formulas" / "release.toml"
