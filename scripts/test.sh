@@ -43,7 +43,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap ground_down EXIT
 if [ -z "$FAST" ]; then
-    if ! docker/engine/up.sh --state "$STATE" --for "$WHO" --while "$$" --unfiltered docker-registry busybox-static debootstrap age; then
+    if ! docker/engine/up.sh --state "$STATE" --for "$WHO" --while "$$" --thrifty docker-registry busybox-static debootstrap age; then
         [ -z "${DISINTO_REQUIRE_ENGINE:-}" ] || fail 3 "The tests need a Docker Engine and there is none." \
             "DISINTO_REQUIRE_ENGINE is set, so they may not be left out." "See above for what to mend."
         echo "Going on without an engine; the tests that need it will be counted at the end." >&2

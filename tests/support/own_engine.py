@@ -118,7 +118,7 @@ class OwnEngine:
     def __init__(
         self, directory: Path, session: str, *, mib: int, environment: Mapping[str, str] = {}
     ) -> None:
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, "GOGC": "400", **environment}
         self.directory = directory
         self.disk = SmallDisk(directory / "data", mib)
         self.endpoint = f"unix://{directory}/socket"
