@@ -28,14 +28,22 @@ class LogLine:
 
 
 async def follow_logs(
-    instance: Instance, services: Sequence[str] = (), *, tail: int = 100, follow: bool = True
+    instance: Instance,
+    services: Sequence[str] = (),
+    *,
+    tail: int = 100,
+    follow: bool = True,
+    after: str = "",
 ) -> AsyncIterator[list[LogLine]]:
     """Batches of lines of the project's services (all of them, or those named).
 
     The past is sorted by time across services; what comes afterwards arrives as the engine sends it. With
     `follow`, containers that appear later are attached when they start, and a recreated one goes on where the
-    old one ended. Raises BadInput for a service that has no container, Unavailable without an engine, Refused when
-    several projects run from the instance's directory.
+    old one ended. Whoever lost the engine goes on with `after`, the timestamp of the last line: every later one comes,
+    whatever `tail` says, and first an empty batch as soon as the engine answers.
+
+    Raises BadInput for a service that has no container, Unavailable without an engine, Refused when several projects
+    run from the instance's directory.
     """
     engine = Engine(await find_endpoint())
     found = await find_project(engine, instance, one_off=True)
@@ -54,24 +62,26 @@ async def follow_logs(
     if not chosen and not follow:
         return
     began = time.time()
-    past = await asyncio.gather(*(_past(engine, item, tail) for item in chosen))
+    past = await asyncio.gather(*(_past(engine, item, tail, after) for item in chosen))
     merged = sorted((line for lines in past for line in lines), key=lambda line: line.at)
-    if merged:
+    if merged or after:
         yield merged
     if not follow:
         return
     follower = Follower(engine, project, wanted, began)
     for inspect, lines in zip(chosen, past, strict=True):
-        follower.attach(str(inspect["Id"]), service_of(inspect), seen=lines[-1].at if lines else "")
+        follower.attach(str(inspect["Id"]), service_of(inspect), seen=lines[-1].at if lines else after)
     async for batch in follower.lines():
         yield batch
 
 
-async def _past(engine: Engine, inspect: dict[str, Any], tail: int) -> list[LogLine]:
+async def _past(engine: Engine, inspect: dict[str, Any], tail: int, after: str) -> list[LogLine]:
     found: list[LogLine] = []
-    async with container_logs(engine, str(inspect["Id"]), tail=tail, follow=False) as stream:
+    much = {"tail": "all", "since": _seconds(after)} if after else {"tail": tail}
+    async with container_logs(engine, str(inspect["Id"]), follow=False, **much) as stream:
         async for batch in stream:
-            found += [_line(service_of(inspect), raw) for raw in batch]
+            lines = [_line(service_of(inspect), raw) for raw in batch]
+            found += [line for line in lines if line.at > after]
     return found
 
 

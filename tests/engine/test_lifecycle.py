@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from disinto_tui.adapters.instance import Instance
+from disinto_tui.runs.logs import LogLine, follow_logs
 from tests.engine.conftest import SampleImages
 from tests.support.engine import Engine, inspect
 from tests.support.factory import Factory, config_text, new_factory
@@ -125,6 +128,21 @@ def test_logs_of_all_services_interleaved(factory: Factory) -> None:
     unknown = factory.cli("logs", "--no-follow", "nosuch")
     assert unknown.code == 2
     assert "agents" in unknown.err
+
+
+def test_logs_go_on_behind_a_line_for_whoever_lost_the_engine(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", factory.cli.endpoint)
+
+    async def past(after: str) -> list[LogLine]:
+        stream = follow_logs(Instance.at(factory.directory), follow=False, after=after)
+        return [line async for batch in stream for line in batch]
+
+    every = asyncio.run(past(""))
+    after = every[len(every) // 2].at
+    behind = [line for line in every if line.at > after]
+    assert behind and asyncio.run(past(after))[: len(behind)] == behind
 
 
 def test_logs_follow_a_service_through_a_recreate(factory: Factory, engine: Engine, tmp_path: Path) -> None:

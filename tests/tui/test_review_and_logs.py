@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from disinto_tui.core.errors import Unavailable
 from disinto_tui.core.plan import FileChange, ImagePull, Plan, ServiceChange, Step
 from disinto_tui.runs.logs import LogLine
 from disinto_tui.tui.log.pane import LogPane
+from disinto_tui.tui.screens import logs
 from disinto_tui.tui.screens.logs import LogSource, LogsScreen
 from disinto_tui.tui.screens.review import ReviewScreen
 from tests.tui.support import app_on, shows, until
@@ -73,7 +76,7 @@ async def test_cancel_has_the_focus_and_esc_is_no(tmp_path: Path) -> None:
 
 
 def source(*batches: list[LogLine], error: Exception | None = None) -> LogSource:
-    async def lines() -> AsyncIterator[list[LogLine]]:
+    async def lines(after: str) -> AsyncIterator[list[LogLine]]:
         for batch in batches:
             yield batch
         if error is not None:
@@ -83,8 +86,8 @@ def source(*batches: list[LogLine], error: Exception | None = None) -> LogSource
     return lines
 
 
-def line(service: str, text: str) -> LogLine:
-    return LogLine(service, 1_000.0, text)
+def line(service: str, text: str, second: int = 0) -> LogLine:
+    return LogLine(service, f"2026-11-24T10:00:{second:02}.000000000Z", text)
 
 
 async def test_services_interleaved_and_one_by_one(tmp_path: Path) -> None:
@@ -112,9 +115,40 @@ async def test_an_empty_log_says_what_it_waits_for(tmp_path: Path) -> None:
 
 async def test_a_stream_that_breaks_says_why(tmp_path: Path) -> None:
     error = Unavailable("No engine answers.", "It is down.", "Start it.", code="engine.down")
-    app = app_on(tmp_path, lambda: LogsScreen(source([line("agents", "last words")], error=error)))
+    app = app_on(tmp_path, lambda: LogsScreen(source(error=error)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: shows(pilot, "No engine answers.", "It is down.", "Start it."))
+
+
+async def test_an_engine_that_went_away_is_waited_for_and_its_lines_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked from the last line on; the first batch, though empty, says that it is there again."""
+    monkeypatch.setattr(logs, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(logs, "LAST_RETRY", 0.02)
+    error = Unavailable("No engine answers.", "It is down.", "Start it.", code="engine.down")
+    asked: list[str] = []
+    back = asyncio.Event()
+
+    async def lines(after: str) -> AsyncIterator[list[LogLine]]:
+        asked.append(after)
+        if not after:
+            yield [line("agents", "first", 1), line("edge", "second", 2)]
+        elif back.is_set():
+            yield []
+            yield [line("agents", "third", 3)]
+            await asyncio.Event().wait()
+        raise error
+
+    app = app_on(tmp_path, lambda: LogsScreen(lines))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shows(pilot, "no engine answers, waiting for it", "second"))
+        await until(pilot, lambda: len(asked) > 3)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows(pilot, "agents · no engine answers, waiting for it"))
+        back.set()
+        await until(pilot, lambda: shows(pilot, "third") and not shows(pilot, "waiting for it"))
+    assert set(asked[1:]) == {line("", "", 2).at}
 
 
 async def test_lines_of_a_busy_service_do_not_grow_without_bound(tmp_path: Path) -> None:

@@ -307,7 +307,7 @@ class HomeScreen(DisintoScreen[None]):
         from disinto_tui.runs.logs import follow_logs
 
         instance = self.disinto.instance
-        self.disinto.open_logs(lambda: follow_logs(instance), service)
+        self.disinto.open_logs(lambda after: follow_logs(instance, after=after), service)
 
     # -- actions ---------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ from disinto_tui.tui.widgets.frame import Rule
 if TYPE_CHECKING:
     from disinto_tui.runs.logs import LogLine
 
-LogSource = Callable[[], AsyncIterator[list["LogLine"]]]
-"""Makes the stream of lines, a batch at a time (`runs.logs.follow_logs`)."""
+LogSource = Callable[[str], AsyncIterator[list["LogLine"]]]
+"""Makes the stream of lines, a batch at a time, from behind a timestamp on (`runs.logs.follow_logs`)."""
+FIRST_RETRY, LAST_RETRY = 1.0, 10.0
+"""Seconds before an engine that went away is asked again: twice as long each time, up to the last."""
 
 _TONES = ("good", "warn", "plain", "dim")
 
@@ -43,11 +46,11 @@ class LogsScreen(DisintoScreen[None]):
             self.lines = lines
 
     class Broke(Message):
-        """The stream ended, with an error or without."""
+        """The stream ended, with an error or without; `again` when it is tried again, `said` when it was before."""
 
-        def __init__(self, error: DisintoError | None) -> None:
+        def __init__(self, error: DisintoError | None, *, again: bool = False, said: bool = False) -> None:
             super().__init__()
-            self.error = error
+            self.error, self.again, self.said = error, again, said
 
     def __init__(self, source: LogSource, service: str = "") -> None:
         super().__init__()
@@ -56,6 +59,7 @@ class LogsScreen(DisintoScreen[None]):
         self.whole = MemoryLog()
         self.part: MemoryLog | None = None
         self._tones: dict[str, str] = {}
+        self._away = False
 
     def body(self) -> Iterable[Widget]:
         """One log."""
@@ -72,7 +76,8 @@ class LogsScreen(DisintoScreen[None]):
         return f"Logs of {self.service or 'all services'} · {self.disinto.project}"
 
     def _title(self) -> str:
-        return self.service or "all services"
+        title = self.service or "all services"
+        return f"{title} · no engine answers, waiting for it" if self._away else title
 
     def on_mount(self) -> None:
         """Begin to read."""
@@ -81,16 +86,31 @@ class LogsScreen(DisintoScreen[None]):
 
     @work(group="read", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
-        try:
-            async for batch in self._source():
-                self.post_message(self.Came(batch))
-        except DisintoError as error:
-            self.post_message(self.Broke(error))
-            return
-        self.post_message(self.Broke(None))
+        after, pause, said = "", FIRST_RETRY, False
+        while True:
+            try:
+                async for batch in self._source(after):
+                    pause, said = FIRST_RETRY, False
+                    after = max([after, *(line.at for line in batch)])
+                    self.post_message(self.Came(batch))
+            except DisintoError as error:
+                # Restarted or upgraded, it comes back, and what was printed meanwhile with it.
+                again = bool(after) and error.code.startswith("engine.")
+                self.post_message(self.Broke(error, again=again, said=said))
+                if not again:
+                    return
+                said = True
+            else:
+                self.post_message(self.Broke(None))
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_RETRY)
 
     def on_logs_screen_came(self, message: LogsScreen.Came) -> None:
         """Take them over."""
+        if self._away:
+            self._away = False
+            self.query_one(LogPane).title_text = self._title()
         for line in message.lines:
             if line.service not in self._tones:
                 self._tones[line.service] = _TONES[len(self._tones) % len(_TONES)]
@@ -108,8 +128,16 @@ class LogsScreen(DisintoScreen[None]):
             pane.view.empty = "No service printed anything."
             pane.retitle()
             pane.view.refresh()
-        else:
+            return
+        if message.again and not self._away:
+            self._away = True
+            pane.title_text = self._title()
+            pane.retitle()
+        if not message.again:
             self.disinto.show_error(message.error)
+        elif not message.said:
+            words = f"{message.error.what} {message.error.why}"
+            self.app.notify(words, severity="warning", markup=False)
 
     def _choose(self, service: str) -> None:
         self.service = service
