@@ -10,16 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import Engine
-from tests.support.factory import Factory, config_text, new_factory
+from tests.support.factory import QUICK, Factory, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import default_state
 from tests.support.registries import Registry, push_samples, push_stand_ins
 
 HERE = Path(__file__).parent
-QUICK = (
-    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 5\n"
-)
-"""An override with an impatient healthcheck."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,14 +26,14 @@ from disinto_tui.adapters.journal import RunDir, list_runs
 from disinto_tui.core.expiry import DAY
 from tests.support import keyring_double
 from tests.support.engine import ROOT, Engine
-from tests.support.factory import Factory, Said, config_text, new_factory
+from tests.support.factory import QUICK, Factory, Said, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import default_state
 from tests.support.git_server import GitServer, checkout, commit, git_server
 from tests.support.github_double import GitHubDouble, Token
 from tests.support.process_watch import ProcessWatch
 from tests.support.registries import Registry, push_samples, push_stand_ins, token_registry
-from tests.support.release_ground import QUICK, lay_out, own_formula
+from tests.support.release_ground import lay_out, own_formula
 from tests.support.token_server import Policy
 
 pytestmark = pytest.mark.slow

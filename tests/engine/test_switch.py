@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import QUICK, SampleImages, a_factory
+from tests.engine.conftest import SampleImages, a_factory
 from tests.engine.test_init_killed import KILLER
 from tests.support.engine import Engine
-from tests.support.factory import Factory, Said
+from tests.support.factory import QUICK, Factory, Said
 from tests.support.registries import open_registry, push_samples
 
 SOAK = ("--yes", "--soak", "0.2")

@@ -18,10 +18,9 @@ from typing import Any
 
 import pytest
 
-from tests.engine.conftest import QUICK
 from tests.engine.test_switch import planned
 from tests.support.engine import Engine
-from tests.support.factory import Factory, Said, config_text, new_factory
+from tests.support.factory import QUICK, Factory, Said, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import default_state
 from tests.support.own_engine import OwnEngine, SmallDisk, impossible, own_engine

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.conftest import QUICK, SampleImages, a_factory
+from tests.engine.conftest import SampleImages, a_factory
 from tests.engine.test_switch import SOAK, ident, odd, pinned, running, use
 from tests.support.engine import Engine, inspect
-from tests.support.factory import Factory
+from tests.support.factory import IMPATIENT, Factory
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def factory(
         "    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 3\n"
     )
     home = tmp_path_factory.mktemp("home")
-    with a_factory(engine, sample_images, home, "odd", override=QUICK + neighbour) as made:
+    with a_factory(engine, sample_images, home, "odd", override=IMPATIENT + neighbour) as made:
         yield made
 
 

@@ -112,6 +112,17 @@ main(sys.argv[1:])
 """
 
 
+IMPATIENT = (
+    "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 1s\n      retries: 5\n"
+)
+"""An override with an impatient healthcheck."""
+QUICK = IMPATIENT + "".join(
+    f"  {name}:\n    healthcheck:\n      disable: true\n" for name in ("edge", "staging")
+)
+"""The same, and none where tests do not look: each time that a container is asked for its health costs as much as
+starting Python."""
+
+
 def config_text(
     project: str,
     repository: str,

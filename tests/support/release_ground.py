@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.engine import ROOT, Engine, inspect
-from tests.support.factory import Factory, Said, config_text, new_factory
+from tests.support.factory import QUICK, Factory, Said, config_text, new_factory
 from tests.support.forge_double import ForgeDouble
 from tests.support.forge_state import Repo, default_state
 from tests.support.git_server import PASSWORD, GitServer, checkout, commit, git, git_server
@@ -31,8 +31,6 @@ STEPS = (
     *("preflight", "tag-main", "push-mirrors", "build-image"),
     *("tag-image", "push-image", "restart-agents", "commit-result"),
 )
-QUICK = "services:\n  agents:\n    healthcheck:\n      start_period: 1s\n      interval: 500ms\n      retries: 4\n"
-"""Impatient healthchecks."""
 MARK = "the-build-has-come-this-far"
 """What a slow build says before it waits."""
 
