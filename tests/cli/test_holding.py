@@ -101,9 +101,9 @@ def other_run(instance: Instance, seconds: float) -> subprocess.Popen[bytes]:
 
 def test_their_run_is_watched_to_its_end(instance: Instance) -> None:
     with other_run(instance, 4) as process, shown(instance) as one:
-        one.wait_for("is busy", f"pid {process.pid}", "[w]atch their run", within=20)
+        one.wait_for("is busy", f"pid {process.pid}", "[w]atch their run", within=120)
         one.send(b"w\n")
-        one.wait_for("from the other one", within=30)
+        one.wait_for("from the other one", within=120)
         assert ended(one) == 0
         assert process.wait(10) == 0
     assert not (instance.path / "mine").exists()
@@ -128,7 +128,7 @@ def test_without_a_terminal_or_with_yes_nothing_is_asked(instance: Instance) -> 
 def test_a_run_whose_process_was_killed_is_offered(instance: Instance, letter: str, status: str) -> None:
     """A real one: its plan is executed by the real operations afterwards."""
     with shown(instance) as one:
-        one.wait_for("Make mine", within=20)
+        one.wait_for("Make mine", within=120)
         assert ended(one) == 0
     first = list_runs(instance)[0]
     events = first.events_path.read_text().splitlines()
@@ -145,7 +145,7 @@ def test_a_run_whose_process_was_killed_is_offered(instance: Instance, letter: s
     assert started["pid"] != left.pid
     with shown(instance) as one:
         one.wait_for(
-            "stopped half-way", f"pid {left.pid}", "died half-way", "[f]inish it, [u]ndo it", within=20
+            "stopped half-way", f"pid {left.pid}", "died half-way", "[f]inish it, [u]ndo it", within=120
         )
         one.send(letter.encode() + b"\n")
         assert ended(one) == (4 if letter == "l" else 0)
@@ -159,10 +159,10 @@ def test_a_lock_that_a_dead_one_left_is_offered_to_be_broken(instance: Instance)
         process.wait()
         with shown(instance) as one:
             one.wait_for(
-                "locked by a process that is dead", f"pid {child} (sleep 60)", "[b]reak the lock", within=20
+                "locked by a process that is dead", f"pid {child} (sleep 60)", "[b]reak the lock", within=120
             )
             one.send(b"b\n")
-            one.wait_for("The lock is broken", within=20)
+            one.wait_for("The lock is broken", within=120)
             assert ended(one) == 0
         with shown(instance) as one:
             assert ended(one) == 0

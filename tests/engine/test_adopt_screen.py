@@ -33,25 +33,25 @@ async def test_an_old_stack_is_taken_over_and_back_from_the_screen(
         app = DisintoApp(Instance.at(old.directory), config=tmp_path / "settings")
         async with app.run_test(size=(100, 30)) as pilot:
             told = "docker-compose.yml was written by upstream's init"
-            await until(pilot, lambda: told in screen_text(pilot), 30)
+            await until(pilot, lambda: told in screen_text(pilot), 300)
             notes = app.screen.query_one(HomeList)
             notes.focus()
-            await until(pilot, lambda: any(told in text for text in _open(notes)), 10)
+            await until(pilot, lambda: any(told in text for text in _open(notes)), 300)
             notes.move_to(next(n for n, text in enumerate(_open(notes)) if told in text))
             await pilot.press("enter")
-            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 60)
+            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300)
             await pilot.press("tab", "enter")
-            await until(pilot, lambda: isinstance(app.screen, RunScreen), 20)
-            await until(pilot, lambda: "done after" in screen_text(pilot), 120)
+            await until(pilot, lambda: isinstance(app.screen, RunScreen), 300)
+            await until(pilot, lambda: "done after" in screen_text(pilot), 300)
             assert "AGENTS_IMAGE=" in (old.directory / ".env").read_text()
             assert old.running() == running
             await pilot.press("u")
-            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 60)
+            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300)
             await pilot.press("tab", "enter")
-            await until(pilot, lambda: "Take the adoption of" in screen_text(pilot), 20)
-            await until(pilot, lambda: "done after" in screen_text(pilot), 120)
+            await until(pilot, lambda: "Take the adoption of" in screen_text(pilot), 300)
+            await until(pilot, lambda: "done after" in screen_text(pilot), 300)
             await pilot.press("escape", "escape")
-            await until(pilot, lambda: isinstance(app.screen, HomeScreen), 10)
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen), 300)
         assert old.files() == before
         assert old.running() == running
     finally:

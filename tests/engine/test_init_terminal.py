@@ -40,18 +40,18 @@ def test_token_login_and_yes_are_asked_for_and_nothing_secret_is_echoed(
         ]
         env = {**factory.cli.environment(), "PYTHONPATH": str(ROOT)}
         with terminal(argv, env=env, columns=100, rows=30, cwd=home) as shown:
-            shown.wait_for("Forge token", within=20)
+            shown.wait_for("Forge token", within=300)
             shown.send(ADMIN_TOKEN.encode() + b"\r")
-            shown.wait_for("wants a login", "Log in to the registry now?", within=30)
+            shown.wait_for("wants a login", "Log in to the registry now?", within=300)
             shown.send(b"y\r")
-            shown.wait_for("User", within=10)
+            shown.wait_for("User", within=300)
             shown.send(registry.user.encode() + b"\r")
-            shown.wait_for("Password or token", within=10)
+            shown.wait_for("Password or token", within=300)
             shown.send(registry.password.encode() + b"\r")
-            shown.wait_for("Make it?", within=30)
+            shown.wait_for("Make it?", within=300)
             assert not factory.directory.exists()
             shown.send(b"y\r")
-            shown.wait_for("is running.", "Next:", within=90)
+            shown.wait_for("is running.", "Next:", within=300)
             said = bytes(shown.out)
         assert ADMIN_TOKEN.encode() not in said
         assert registry.password.encode() not in said

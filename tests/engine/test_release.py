@@ -138,35 +138,37 @@ async def test_the_wizard_releases_aborts_in_the_switch_and_goes_on(
     monkeypatch.chdir(ground.tree)
     app = DisintoApp(Instance.at(ground.factory.directory), config=tmp_path / "settings")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shows(pilot, "r release"), 30)
+        await until(pilot, lambda: shows(pilot, "r release"), 300)
         await pilot.press("r")
         # As in the release before it, but the version is the one that VERSION names.
-        await until(pilot, lambda: shows(pilot, "v0.4.2  of", "▸  v0.4.3", "1 commit since v0.4.2"), 30)
+        await until(pilot, lambda: shows(pilot, "v0.4.2  of", "▸  v0.4.3", "1 commit since v0.4.2"), 300)
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: shows(pilot, "✓ push", "✓ forge"), 30)
+        await until(pilot, lambda: shows(pilot, "✓ push", "✓ forge"), 300)
         assert app.screen.query_one("#user", Input).value == "alice"
         await pilot.press("enter")
-        await until(pilot, lambda: shows(pilot, "● ready", "[ Review ]"), 30)
+        await until(pilot, lambda: shows(pilot, "● ready", "[ Review ]"), 300)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300)
         await pilot.press("right", "enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await until(pilot, lambda: isinstance(app.screen, RunScreen), 300)
         run = find_run(app.instance, None)
-        await until(pilot, lambda: run.log_path.exists() and "· Watch" in run.log_path.read_text(), 90)
+        await until(pilot, lambda: run.log_path.exists() and "· Watch" in run.log_path.read_text(), 300)
         run.ask_abort()
-        await until(pilot, lambda: shows(pilot, "was aborted in the step", "Somebody asked twice for it"), 60)
+        await until(
+            pilot, lambda: shows(pilot, "was aborted in the step", "Somebody asked twice for it"), 300
+        )
         assert "↺ recreate: v0.4.2 runs again and is healthy." in run.log_path.read_text()
         assert ground.published("v0.4.3") and ground.running() == ["v0.4.2"]
         assert ground.result("v0.4.3")["failed_step"] == "restart-agents"
         await pilot.press("r")
         await until(
-            pilot, lambda: shows(pilot, "✓ v0.4.3 is released", f"docker pull {ground.images}:v0.4.3"), 90
+            pilot, lambda: shows(pilot, "✓ v0.4.3 is released", f"docker pull {ground.images}:v0.4.3"), 300
         )
         assert shows(pilot, ground.published("v0.4.3"), "on one, two · this factory runs it")
         await pilot.press("p")
         assert app.clipboard == f"docker pull {ground.images}:v0.4.3"
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen), 300)
     assert ground.running() == ["v0.4.3"]
     assert ground.result("v0.4.3")["status"] == "success"
 

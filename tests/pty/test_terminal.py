@@ -60,7 +60,7 @@ def ended(shown: Terminal, seconds: float = 10) -> int | None:
 def test_home_in_a_terminal_and_q_leaves_it_as_it_was(instance: Path, columns: int, rows: int) -> None:
     argv = [*DISINTO, "--dir", str(instance)]
     with terminal(argv, env=environment(instance), columns=columns, rows=rows, cwd=instance) as shown:
-        shown.wait_for("disinto", "quit", "Make it", within=30)
+        shown.wait_for("disinto", "quit", "Make it", within=120)
         shown.send(b"q")
         assert ended(shown) == 0
         data = bytes(shown.out)
@@ -71,7 +71,7 @@ def test_home_in_a_terminal_and_q_leaves_it_as_it_was(instance: Path, columns: i
 def test_no_color_paints_no_colour(instance: Path) -> None:
     argv = [*DISINTO, "--dir", str(instance)]
     with terminal(argv, env=environment(instance, NO_COLOR="1"), cwd=instance) as shown:
-        shown.wait_for("disinto", "quit", "Make it", within=30)
+        shown.wait_for("disinto", "quit", "Make it", within=120)
         data = bytes(shown.out)
     colours = re.findall(rb"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7]|38;[25]|48;[25])[0-9;]*m", data)
     assert colours == []
@@ -80,14 +80,14 @@ def test_no_color_paints_no_colour(instance: Path) -> None:
 def test_enter_on_a_run_shows_its_log_and_esc_leads_back(instance: Path) -> None:
     argv = [*DISINTO, "--dir", str(instance)]
     with terminal(argv, env=environment(instance), columns=100, rows=30, cwd=instance) as shown:
-        shown.wait_for("Make it", "quit", within=30)
+        shown.wait_for("Make it", "quit", within=120)
         shown.send(b"\t")
         shown.drain(0.3)
         shown.send(b"\r")
-        shown.wait_for("hello from the run", "done after", within=30)
+        shown.wait_for("hello from the run", "done after", within=120)
         shown.out.clear()
         shown.send(b"\x1b")
-        shown.wait_for("RECENT", within=30)
+        shown.wait_for("RECENT", within=120)
 
 
 def test_versions_are_there_without_a_network_and_keys_filter_them(instance: Path) -> None:
@@ -99,17 +99,17 @@ def test_versions_are_there_without_a_network_and_keys_filter_them(instance: Pat
     VersionCache(Instance.at(instance), repository).put_listing(tags, time.time() - 7200, ["v0.5.3"], [])
     argv = [*DISINTO, "--dir", str(instance)]
     with terminal(argv, env=environment(instance), columns=80, rows=24, cwd=instance) as shown:
-        shown.wait_for("v versions", "quit", within=30)
+        shown.wait_for("v versions", "quit", within=120)
         shown.send(b"v")
-        shown.wait_for(f"Versions of {repository}", "v0.5.3", "offline, of 2 h ago", "details", within=30)
+        shown.wait_for(f"Versions of {repository}", "v0.5.3", "offline, of 2 h ago", "details", within=120)
         shown.send(b"/0.7.")
-        shown.wait_for("10 of 100 match", within=30)
+        shown.wait_for("10 of 100 match", within=120)
         shown.out.clear()
         shown.send(b"\x1b")
-        shown.wait_for("more", "details", within=30)
+        shown.wait_for("more", "details", within=120)
         shown.out.clear()
         shown.send(b"\x1b")
-        shown.wait_for("RECENT", within=30)
+        shown.wait_for("RECENT", within=120)
         shown.send(b"q")
         assert ended(shown) == 0
 
@@ -139,7 +139,7 @@ def test_a_terminal_that_goes_away_ends_the_app_and_not_the_run(instance: Path, 
     )
     argv = [sys.executable, "-c", code, str(run.path)]
     with terminal(argv, env=environment(instance, CODE=code), cwd=instance) as shown:
-        shown.wait_for("slow", "running", within=30)
+        shown.wait_for("slow", "running", within=120)
         os.kill(shown.pid, signal.SIGHUP)
         assert ended(shown) == -signal.SIGHUP
     assert poll(120, lambda: b'"run_ended"' in run.events_path.read_bytes())

@@ -25,7 +25,7 @@ NOW = 1_795_500_000.0
 DAY, HOUR = 86_400.0, 3600.0
 
 
-async def until(pilot: Pilot[object], holds: Callable[[], object], seconds: float = 10) -> None:
+async def until(pilot: Pilot[object], holds: Callable[[], object], seconds: float = 60) -> None:
     """Wait until `holds()` is true; fails with what was on the screen."""
     end = time.monotonic() + seconds
     while not holds():

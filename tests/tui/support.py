@@ -16,7 +16,7 @@ from disinto_tui.adapters.instance import Instance
 from disinto_tui.tui.app import DisintoApp
 
 
-async def until(pilot: Pilot[Any], ready: Callable[[], object], seconds: float = 10) -> None:
+async def until(pilot: Pilot[Any], ready: Callable[[], object], seconds: float = 60) -> None:
     """Let the app work until `ready()`; fails, naming what is on the screen, when it never is."""
     end = time.monotonic() + seconds
     while not ready():
