@@ -43,18 +43,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 HEAVY = (
-    "test_adopt_generations",
     "test_switch",
+    "test_adopt_generations",
     "test_switch_faults",
-    "test_release_killed",
-    "test_init_killed",
+    "test_release_real_image",
     "test_release_faults",
-    "test_init",
     "test_switch_odd",
-    "test_lifecycle",
+    "test_init_killed",
     "test_release",
-    "test_adopt",
+    "test_init",
+    "test_release_killed",
+    "test_lifecycle",
     "test_switch_env",
+    "test_adopt",
+    "test_sealed_env",
+    "test_other_project",
+    "test_init_again",
+    "test_pin_digest",
+    "test_doctor",
 )
 """Files that take longest, in that order: begun first, so that all who share them end together."""
 
