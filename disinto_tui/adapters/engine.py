@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -289,8 +289,11 @@ class Engine:
             self._insecure = (*hosts, *(config.get("InsecureRegistryCIDRs") or ()))
         return self._insecure
 
-    async def containers(self, project: str, *, one_off: bool = False) -> list[dict[str, Any]]:
-        """The project's containers, stopped ones too, as inspect documents; one that vanishes is left out."""
+    async def containers(
+        self, project: str, *, one_off: bool = False, services: Collection[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The project's containers (those of `services`, when given), stopped ones too, as inspect documents; one that
+        vanishes is left out."""
 
         def ask(client: Any) -> list[dict[str, Any]]:
             import docker.errors
@@ -300,6 +303,8 @@ class Engine:
                 labels.append("com.docker.compose.oneoff=False")
             found = []
             for item in client.containers(all=True, filters={"label": labels}):
+                if services is not None and item["Labels"].get("com.docker.compose.service") not in services:
+                    continue
                 try:
                     found.append(client.inspect_container(item["Id"]))
                 except docker.errors.NotFound:

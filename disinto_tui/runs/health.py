@@ -246,8 +246,8 @@ async def watch(
     settled: dict[str, Verdict] = {}
     last: dict[str, str] = {}
     while True:
-        listed = await patience.ask(lambda: engine.containers(project))
-        documents = {service_of(item): item for item in listed if service_of(item) in services}
+        listed = await patience.ask(lambda: engine.containers(project, services=services))
+        documents = {service_of(item): item for item in listed}
         if patience.returned:
             patience.returned = False
             began = time.monotonic()

@@ -209,8 +209,7 @@ def _target(ctx: Context, params: Mapping[str, Any]) -> ComposeTarget:
 
 
 async def _running(engine: Engine, project: str, services: Sequence[str]) -> dict[str, dict[str, Any]]:
-    wanted = set(services)
-    return {service_of(item): item for item in await engine.containers(project) if service_of(item) in wanted}
+    return {service_of(item): item for item in await engine.containers(project, services=services)}
 
 
 def _teller(ctx: Context) -> Any:
