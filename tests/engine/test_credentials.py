@@ -86,7 +86,7 @@ def ground(registry: Registry, tmp_path: Path) -> Iterator[Ground]:
             f"FORGE_TOKEN={USER_TOKEN}\nAGENTS_IMAGE={registry.address}/pub/agents:v0.1.0\n"
         )
         more = {"GITHUB_API_URL": github.url, "PATH": ring.path, "DOCKER_CONFIG": str(home / "docker")}
-        ground = Ground(Cli(home, factory, "", more), registry, forge, github, mirrors, ring)
+        ground = Ground(Cli(home, factory, "", more, warm=True), registry, forge, github, mirrors, ring)
         yield ground
         for secret in (PUSH, MIRROR):
             forms = (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("="))
