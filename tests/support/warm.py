@@ -181,7 +181,8 @@ def serve(listening: socket.socket, held: int, path: str) -> None:
                 _become(request, list(streams), path)
             for stream in (*streams, settles):
                 os.close(stream)
-            os.read(settled, 1)  # nothing, when it has closed what it does not need: it leads its session by then
+            # Nothing, when it has closed what it does not need: it leads its session by then.
+            os.read(settled, 1)
             os.close(settled)
             living[pid] = asking
             asking.send(str(pid).encode())
