@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from disinto_tui.core.envfile import EnvFile, lint
 from disinto_tui.core.errors import BadInput
 from tests.core.env_cases import CASES, ENVIRON, ERR, env_files
+from tests.support.factory import FRUGAL
 
 KEYS = ("K", "A", "B", "T", "U")
 STACK = (
@@ -38,9 +39,6 @@ COMPOSE = next(
     ),
     ["docker", "compose"],
 )
-
-FRUGAL = {"GOGC": "off", "GOMAXPROCS": "1"}
-"""For a process of Go that lives for 40 ms: it need not collect garbage, nor do so on several processors."""
 
 Reading = dict[str, str] | str
 
