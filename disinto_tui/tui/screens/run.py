@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from disinto_tui.runs.again import Ways
 
 POLL_SECONDS = 0.05
-FLOOD_LINES, FLOOD_SECONDS = 100, 0.1
+FLOOD_LINES, FLOOD_SECONDS = 100, 0.2
 """More lines between two looks than any screen shows at once: nobody reads them, so they are painted less often."""
 PAINT_SHARE, SLOWEST_SECONDS = 5, 0.5
 """While they come, painting takes at most this part of the time, however slow it is: a builder that fills the machine
