@@ -413,7 +413,7 @@ _LINES = (
 )
 
 
-async def _logs() -> AsyncIterator[list[LogLine]]:
+async def _logs(_: str) -> AsyncIterator[list[LogLine]]:
     yield [LogLine(service, f"2026-11-24T20:42:{at:02}Z", text) for at, (service, text) in enumerate(_LINES)]
     await asyncio.Event().wait()
 
